@@ -1,0 +1,3 @@
+"""Local storage and the ``rv`` command."""
+
+__all__: list[str] = []

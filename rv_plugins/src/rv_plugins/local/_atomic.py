@@ -1,0 +1,212 @@
+"""Files that appear under their name when they are whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import secrets
+import stat
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from rv_core import AlreadyExistsError, StorageError
+
+from rv_plugins.local._failures import is_folder, storage_error
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_PART: Final = re.compile(r"\.rv-[0-9a-f]{16}\.part\Z")
+_BUFFER_BYTES: Final = 1 << 18
+_NO_HARD_LINKS: Final = {
+    errno.EPERM,
+    errno.ENOSYS,
+    errno.EMLINK,
+    getattr(errno, "ENOTSUP", errno.ENOSYS),
+    getattr(errno, "EOPNOTSUPP", errno.ENOSYS),
+}
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name is one that a writer has not published (yet)."""
+    return _PART.match(name) is not None
+
+
+def open_for_writing(
+    path: str, uri: str, *, exclusive: bool = False, follow: bool = True
+) -> io.BufferedWriter:
+    """A stream whose file takes the place of ``path`` when it is closed.
+
+    Folders on the way are made. A device or a pipe is written as it is. ``exclusive``:
+    `AlreadyExistsError`, here or on closing, where anything is at ``path``. ``follow``: a symbolic
+    link at ``path`` stays, and the file it leads to is replaced; otherwise the link is.
+    Raises `StorageError`; ``uri`` is for its message.
+    """
+    try:
+        if exclusive and os.path.lexists(path):
+            raise _exists(uri)
+        target = path if exclusive or not follow else os.path.realpath(path)
+        old = _stat(target, follow)
+        if old is not None and stat.S_ISDIR(old.st_mode):
+            raise is_folder("write", uri)
+        if old is not None and not stat.S_ISREG(old.st_mode):
+            return open(target, "wb")  # replacing it would turn it into a file
+        if old is not None and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
+        return AtomicWriter(target, uri, old, exclusive=exclusive)
+    except OSError as error:
+        raise storage_error(error, "write", uri) from error
+
+
+class AtomicWriter(io.BufferedWriter):
+    """Writes a hidden file beside ``target`` and moves it there on `close`.
+
+    Leaving the ``with`` block by an exception, `abort`, a failed write and being forgotten
+    unclosed all drop what was written.
+    """
+
+    def __init__(
+        self, target: str, uri: str, old: os.stat_result | None, *, exclusive: bool
+    ) -> None:
+        self._target = target
+        self._uri = uri
+        self._exclusive = exclusive
+        self._failure: StorageError | None = None
+        self._pid = os.getpid()
+        folder = os.path.dirname(target)
+        if folder:
+            os.makedirs(folder, exist_ok=True)
+        self._part = os.path.join(folder, f".rv-{secrets.token_hex(8)}.part")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        # The system takes the umask off; a file that is overwritten is never more open than it was.
+        mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
+        handle = os.open(self._part, flags | getattr(os, "O_CLOEXEC", 0), mode)
+        try:
+            if old is not None:
+                _keep_ownership(handle, old)
+            super().__init__(io.FileIO(handle, "wb"), _BUFFER_BYTES)
+        except BaseException:
+            os.close(handle)
+            os.unlink(self._part)
+            raise
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Like any stream's; raises `StorageError` where the disk is full or fails."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def flush(self) -> None:
+        """Like any stream's; raises `StorageError` where the disk is full or fails."""
+        try:
+            super().flush()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Publish the file; raises `StorageError`, leaving an earlier file as it was."""
+        if self.closed:
+            return
+        try:
+            if self._failure is not None:
+                raise self._failure
+            self.flush()
+            os.fsync(self.fileno())
+            super().close()
+            self._publish()
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
+            self.abort()
+        _fsync_folder(os.path.dirname(self._target))
+
+    def abort(self) -> None:
+        """Drop what was written; nothing happens to a file that is published already."""
+        self.raw.close()  # without the flush that closing the buffer would bring
+        if os.getpid() == self._pid:  # a forked copy of this object leaves its parent's file alone
+            with suppress(OSError):
+                os.unlink(self._part)
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, ValueError):  # where __init__ came to no end
+            if not self.closed:
+                self.abort()
+
+    def _failed(self, error: OSError) -> StorageError:
+        self._failure = storage_error(error, "write", self._uri)
+        return self._failure
+
+    def _publish(self) -> None:
+        if not self._exclusive:
+            os.replace(self._part, self._target)
+            return
+        try:
+            if os.name == "nt":
+                os.rename(self._part, self._target)  # which on Windows replaces nothing
+            else:
+                os.link(self._part, self._target)
+        except FileExistsError:
+            raise _exists(self._uri) from None
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            self._claim_and_replace()
+
+    def _claim_and_replace(self) -> None:
+        """Publish where there are no hard links: the name is taken by an empty file first, which
+        only one of several writers can make."""
+        try:
+            os.close(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        except FileExistsError:
+            raise _exists(self._uri) from None
+        os.replace(self._part, self._target)
+
+
+def _exists(uri: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"cannot create {uri}: it exists already")
+
+
+def _stat(path: str, follow: bool) -> os.stat_result | None:
+    """What is at a path; ``None`` for nothing, and for a link that is not to be followed."""
+    try:
+        found = os.stat(path, follow_symlinks=follow)
+    except FileNotFoundError:
+        return None
+    return None if stat.S_ISLNK(found.st_mode) else found
+
+
+def _keep_ownership(handle: int, old: os.stat_result) -> None:
+    if os.name == "nt":
+        return
+    new = os.fstat(handle)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with suppress(PermissionError):  # only root gives files away
+            os.fchown(handle, old.st_uid, old.st_gid)
+    os.fchmod(handle, stat.S_IMODE(old.st_mode))
+
+
+def _fsync_folder(folder: str) -> None:
+    """Make the new name itself survive a power cut, where the system knows how."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        handle = os.open(folder or ".", os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

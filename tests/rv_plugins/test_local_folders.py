@@ -1,0 +1,247 @@
+"""Listing, syncing, copying and deleting keep within the folder they were given."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rv_plugins.local import LocalFileSystem, uri_of
+
+from rv_core import NotFoundError, Progress, StorageError
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with files, beside another that must not be touched."""
+    for name in ("in/b.tif", "in/a/z.TXT", "in/a/y.tif", "in/a.tif", "in/a-b/c d.tif", "out/x.tif"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    (tmp_path / "in/empty").mkdir()
+    return tmp_path
+
+
+def test_listing_is_recursive_sorted_and_spelled_as_asked(
+    local: LocalFileSystem, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["a-b/c d.tif", "a.tif", "a/y.tif", "a/z.TXT", "b.tif"]
+    assert list(local.list_paths(f"{tree}/in")) == [f"{tree}/in/{name}" for name in names]
+    assert list(local.list_paths(f"{tree}/in/", ext=".TXT")) == [f"{tree}/in/a/z.TXT"]
+    uris = list(local.list_paths(f"file://{tree}/in"))
+    assert uris[0] == f"file://{tree}/in/a-b/c%20d.tif"
+    assert [local.read_str(uri) for uri in uris] == [f"in/{name}" for name in names]
+    monkeypatch.chdir(tree)
+    monkeypatch.setenv("HOME", str(tree))
+    assert list(local.list_paths(".", "b.tif")) == ["./in/b.tif"]
+    assert list(local.list_paths("~/out")) == ["~/out/x.tif"]
+
+
+def test_listing_a_file_lists_it_and_listing_nothing_lists_nothing(
+    local: LocalFileSystem, tree: Path
+) -> None:
+    assert list(local.list_paths(f"{tree}/in/b.tif")) == [f"{tree}/in/b.tif"]
+    assert list(local.list_paths(f"{tree}/in/b.tif", ext=".txt")) == []
+    for nothing in ("no", "in/b.tif/no", "in/empty"):
+        assert list(local.list_paths(f"{tree}/{nothing}")) == []
+        assert not local.file_exists(f"{tree}/{nothing}")
+    assert local.file_exists(f"{tree}/in")
+    assert not local.file_exists(f"{tree}/in", include_dir=False)
+
+
+def test_listing_does_not_follow_links_out(
+    local: LocalFileSystem, tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tree / "in/to_file").symlink_to(tree / "out/x.tif")
+    (tree / "in/to_folder").symlink_to(tree / "out")
+    (tree / "in/loop").symlink_to(tree / "in")
+    (tree / "in/dangling").symlink_to(tree / "nowhere")
+    (tree / "in/within").symlink_to(tree / "in/b.tif")
+    found = [uri.removeprefix(f"{tree}/in/") for uri in local.list_paths(f"{tree}/in")]
+    assert found == ["a-b/c d.tif", "a.tif", "a/y.tif", "a/z.TXT", "b.tif", "within"]
+    assert "left out 4 symbolic link(s)" in caplog.text
+
+
+def test_a_folder_may_itself_be_reached_through_a_link(local: LocalFileSystem, tree: Path) -> None:
+    (tree / "link").symlink_to(tree / "out")
+    assert list(local.list_paths(f"{tree}/link")) == [f"{tree}/link/x.tif"]
+
+
+@settings(max_examples=30)
+@given(st.sets(st.text("abc-. ~%#?/é", min_size=1, max_size=8), max_size=6))
+def test_a_listing_is_in_the_order_of_whole_names(names: set[str]) -> None:
+    local = LocalFileSystem()
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            parts = [part for part in name.split("/") if part.strip(".")]
+            path = Path(folder, *parts)
+            if not path.is_dir() and not any(parent.is_file() for parent in path.parents):
+                local.write_bytes("/".join([folder, *parts]), b"")
+        found = list(local.list_paths(folder))
+        assert found == sorted(found, key=os.fsencode)
+        assert len(found) == sum(path.is_file() for path in Path(folder).rglob("*"))
+
+
+def test_info_tells_size_time_and_change(local: LocalFileSystem, tree: Path) -> None:
+    uri = f"{tree}/in/b.tif"
+    before = local.info(uri)
+    assert before.size == 8
+    assert before.last_modified is not None
+    assert abs((datetime.now(UTC) - before.last_modified).total_seconds()) < 60
+    assert local.info(uri) == before
+    local.write_str(uri, "IN/B.TIF")
+    assert local.info(uri).etag != before.etag
+    assert local.last_modified(uri) == local.info(uri).last_modified
+
+
+def test_the_local_path_is_the_file_itself(local: LocalFileSystem, tree: Path) -> None:
+    assert local.local_path(f"file://{tree}/in/a-b/c%20d.tif") == tree / "in/a-b/c d.tif"
+    with pytest.raises(NotFoundError):
+        local.local_path(f"{tree}/no")
+
+
+def test_deleting_a_file_a_folder_and_a_link(local: LocalFileSystem, tree: Path) -> None:
+    (tree / "link").symlink_to(tree / "out")
+    (tree / "in/a/back").symlink_to(tree / "out")
+    local.delete(f"{tree}/link/")
+    assert not (tree / "link").is_symlink()
+    local.delete(uri_of(f"{tree}/in/a"))
+    local.delete(f"{tree}/in/b.tif")
+    assert names_in(tree / "in") == ["a-b", "a.tif", "empty"]
+    assert (tree / "out/x.tif").read_text() == "out/x.tif"
+    for gone in ("in/a", "in/b.tif", "link"):
+        with pytest.raises(NotFoundError):
+            local.delete(f"{tree}/{gone}")
+
+
+def test_deleting_what_holds_the_user_s_work_is_refused(
+    local: LocalFileSystem, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tree / "people/me"
+    home.mkdir(parents=True)
+    (tree / "to_home").symlink_to(home)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tree / "in/a")
+    refused = ["/", "//", "", ".", "..", "./", "../..", "~", "~/", str(home), f"{home}/../me/."]
+    refused += [
+        f"{tree}/people",
+        f"{tree}/in",
+        f"file://{tree}/in",
+        "file:///",
+        f"{tree}/to_home/.",
+    ]
+    for uri in refused:
+        with pytest.raises(StorageError):
+            local.delete(uri)
+    assert (tree / "in/a/y.tif").exists()
+    assert home.is_dir()
+    local.delete(f"{tree}/to_home")
+    assert home.is_dir()
+
+
+def test_copying_reports_progress_and_reaches_the_end(
+    local: LocalFileSystem, tmp_path: Path
+) -> None:
+    data = os.urandom(20_000_001)
+    (tmp_path / "a").write_bytes(data)
+    seen: list[Progress] = []
+    local.copy_to(tmp_path / "a", f"{tmp_path}/far/b", seen.append)
+    local.copy_from(f"{tmp_path}/far/b", tmp_path / "new" / "c", seen.append)
+    assert (tmp_path / "new/c").read_bytes() == data
+    assert [p.done for p in seen if p.done == p.total] == [len(data)] * 2
+    assert len(seen) >= 4
+
+
+def test_copying_onto_itself_loses_nothing(local: LocalFileSystem, tree: Path) -> None:
+    local.copy_to(tree / "in/b.tif", f"{tree}/in/b.tif")
+    assert (tree / "in/b.tif").read_text() == "in/b.tif"
+
+
+def test_copying_what_is_not_there_leaves_the_target(local: LocalFileSystem, tree: Path) -> None:
+    with pytest.raises(NotFoundError):
+        local.copy_from(f"{tree}/no", tree / "in/b.tif")
+    with pytest.raises(NotFoundError):
+        local.copy_to(f"{tree}/no", f"{tree}/in/b.tif")
+    assert (tree / "in/b.tif").read_text() == "in/b.tif"
+
+
+@pytest.mark.skipif(not Path("/proc/version").exists(), reason="needs /proc")
+def test_a_file_without_a_size_is_copied_whole(local: LocalFileSystem, tmp_path: Path) -> None:
+    local.copy_from("/proc/version", tmp_path / "version")
+    assert (tmp_path / "version").read_bytes() == Path("/proc/version").read_bytes() != b""
+
+
+@pytest.mark.parametrize("spelled", ["{}/in", "file://{}/in"])
+def test_syncing_a_folder_there_and_back(local: LocalFileSystem, tree: Path, spelled: str) -> None:
+    local.write_str(f"{tree}/in/100%25 é#.tif", "odd")
+    local.sync_from_dir(spelled.format(tree), tree / "copy")
+    local.sync_to_dir(tree / "copy", spelled.format(f"{tree}/back"))
+    wanted = {
+        p.relative_to(tree / "in"): p.read_text() for p in tree.glob("in/**/*") if p.is_file()
+    }
+    back = tree / "back/in"
+    assert {p.relative_to(back): p.read_text() for p in back.rglob("*") if p.is_file()} == wanted
+    assert len(wanted) == 6
+
+
+def test_what_is_unchanged_is_left_alone(local: LocalFileSystem, tree: Path) -> None:
+    for _ in range(2):
+        local.sync_to_dir(tree / "in", f"{tree}/copy")
+        local.sync_from_dir(f"{tree}/in", tree / "copy2")
+    inodes = [(tree / copy / "a/y.tif").stat().st_ino for copy in ("copy", "copy2")]
+    local.sync_to_dir(tree / "in", f"{tree}/copy")
+    local.sync_from_dir(f"{tree}/in", tree / "copy2")
+    assert [(tree / copy / "a/y.tif").stat().st_ino for copy in ("copy", "copy2")] == inodes
+
+
+def test_syncing_writes_through_no_link(local: LocalFileSystem, tree: Path) -> None:
+    """Links in the target that lead elsewhere do not carry the sync there."""
+    (tree / "to").mkdir()
+    (tree / "to/b.tif").symlink_to(tree / "out/x.tif")
+    (tree / "from").mkdir()
+    (tree / "from/b.tif").symlink_to(tree / "out/x.tif")
+    local.sync_to_dir(tree / "in", f"{tree}/to")
+    local.sync_from_dir(f"{tree}/in", tree / "from")
+    assert (tree / "out/x.tif").read_text() == "out/x.tif"
+    assert (tree / "to/b.tif").read_text() == (tree / "from/b.tif").read_text() == "in/b.tif"
+
+    (tree / "to2").mkdir()
+    (tree / "to2/a").symlink_to(tree / "out")
+    (tree / "from2").mkdir()
+    (tree / "from2/a").symlink_to(tree / "out")
+    with pytest.raises(StorageError):
+        local.sync_to_dir(tree / "in", f"{tree}/to2")
+    with pytest.raises(StorageError):
+        local.sync_from_dir(f"{tree}/in", tree / "from2")
+    assert names_in(tree / "out") == ["x.tif"]
+
+
+def test_syncing_takes_nothing_through_a_link(local: LocalFileSystem, tree: Path) -> None:
+    (tree / "in/a/stolen").symlink_to(tree / "out")
+    (tree / "in/a/stolen.tif").symlink_to(tree / "out/x.tif")
+    local.sync_to_dir(tree / "in", f"{tree}/copy")
+    local.sync_from_dir(f"{tree}/in", tree / "copy2")
+    for copy in ("copy", "copy2"):
+        assert names_in(tree / copy / "a") == ["y.tif", "z.TXT"]
+
+
+def test_syncing_with_delete_removes_what_is_not_there(local: LocalFileSystem, tree: Path) -> None:
+    (tree / "to/a").mkdir(parents=True)
+    (tree / "to/a/extra").write_text("x")
+    (tree / "to/link").symlink_to(tree / "out/x.tif")
+    local.sync_to_dir(tree / "in", f"{tree}/to", delete=True)
+    assert not (tree / "to/a/extra").exists()
+    assert (tree / "out/x.tif").exists()
+    (tree / "nothing").mkdir()
+    local.sync_to_dir(tree / "nothing", f"{tree}/to", delete=True)
+    assert (tree / "to/b.tif").exists()
+    local.sync_to_dir(tree / "nothing", f"{tree}/to", delete=True, allow_empty=True)
+    assert not (tree / "to/b.tif").exists()
