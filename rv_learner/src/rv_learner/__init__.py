@@ -1,0 +1,1 @@
+"""What RV's Keras and TensorFlow backends share."""
