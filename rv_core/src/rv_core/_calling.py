@@ -1,0 +1,100 @@
+"""Calling a hook of one plugin, with the cross-cutting ones around it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from rv_core import hookspecs
+from rv_core._discovery import Claim
+from rv_core._errors import PluginContractError, RVError
+from rv_core._loading import at_fault, blame
+
+Member = tuple[Claim, Any]
+"""A plugin that takes part in a call, and the claim it was loaded for."""
+
+
+class Caller:
+    """A hook bound to its owner: ``caller(**arguments)`` is the owner's answer.
+
+    Errors of RV's own pass as they are; anything else a plugin raises becomes a
+    `PluginLoadError` that names the plugin in whose code it arose.
+    """
+
+    def __init__(
+        self,
+        owner: Member,
+        crossing: Sequence[Member],
+        hook: str,
+        specs: ModuleType | None = None,
+        returns: type | None = None,
+    ) -> None:
+        self._claim, plugin = owner
+        self._claims = [claim for claim, _ in crossing] + [self._claim]
+        self._file = getattr(plugin, "__file__", None)
+        self._returns = returns
+        try:
+            manager = _manager(plugin, [member for _, member in crossing], specs)
+        except pluggy.PluginValidationError as error:
+            raise self.contract_error(f"does not fit the hook {hook}: {error}") from error
+        callers = manager.get_hookcallers(plugin) or []
+        if hook not in [caller.name for caller in callers]:
+            raise self.contract_error(f"implements no {hook}, which its entry point promises")
+        self._hook = getattr(manager.hook, hook)
+
+    def __call__(self, **arguments: Any) -> Any:
+        answer = self.ask(**arguments)
+        if answer is None:
+            raise self.contract_error("claims the key but answered with None")
+        if self._returns is not None and not isinstance(answer, self._returns):
+            kind = type(answer).__name__
+            raise self.contract_error(f"answered with {kind}, not {self._returns.__name__}")
+        return answer
+
+    def ask(self, **arguments: Any) -> Any:
+        """The owner's answer, whatever it is."""
+        try:
+            return self._hook(**arguments)
+        except RVError:
+            raise
+        except (Exception, SystemExit) as error:
+            claim, file = at_fault(error, self._claims)
+            doing = f"failed to serve {self._claim.kind} {self._claim.key!r}"
+            raise blame(claim, error, doing, file or self._file) from error
+
+    def contract_error(self, what: str) -> PluginContractError:
+        """The error for an owner that does not keep its contract."""
+        claim = self._claim
+        where = f" ({self._file})" if self._file else ""
+        return PluginContractError(
+            f"{claim}{where} serves {claim.kind} {claim.key!r}: it {what}",
+            hint=f"report it to the authors of {claim.distribution}",
+            distribution=claim.distribution,
+        )
+
+
+def answered_hooks(plugin: Any, specs: ModuleType | None = None) -> list[str]:
+    """The hooks that a plugin implements itself, beside those that it only wraps."""
+    declared = {*vars(hookspecs), *vars(specs or hookspecs)}
+    return [
+        caller.name
+        for caller in _manager(plugin, [], specs).get_hookcallers(plugin) or []
+        for impl in caller.get_hookimpls()
+        if caller.name in declared and not (impl.wrapper or impl.hookwrapper)
+    ]
+
+
+def _manager(
+    plugin: Any, crossing: Sequence[Any], specs: ModuleType | None
+) -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    if specs is not None:
+        manager.add_hookspecs(specs)
+    for member in (*crossing, plugin):
+        if not manager.is_registered(member):
+            manager.register(member)
+    return manager

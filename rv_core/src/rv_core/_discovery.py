@@ -1,0 +1,146 @@
+"""What is installed: the index of entry points, read without importing a plugin."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+
+from rv_core.hookspecs import CONTRACT_VERSIONS
+
+_GROUP = re.compile(r"rv\.([a-z_]+)\.v(\d+)\Z")
+_SEPARATORS = re.compile(r"[-_.]+")
+
+READY: Final = "ready"
+LOADED: Final = "loaded"
+DISABLED: Final = "disabled"
+INCOMPATIBLE: Final = "incompatible"
+SHADOWED: Final = "shadowed"
+CONFLICT: Final = "conflict"
+PASSED_OVER: Final = "passed over"
+BROKEN: Final = "broken"
+
+SEVERITY: Final = (READY, LOADED, PASSED_OVER, DISABLED, SHADOWED, INCOMPATIBLE, CONFLICT, BROKEN)
+"""Statuses, the ones that ask for attention last."""
+
+
+@attrs.frozen
+class Claim:
+    """One entry point: a distribution says that it serves ``key`` of ``kind``.
+
+    ``target`` is ``module`` or ``module:attribute``. ``location`` is the folder that the
+    distribution's metadata lies in. ``shadowed``: another copy comes first on the path.
+    """
+
+    kind: str
+    contract: int
+    key: str
+    target: str
+    distribution: str
+    version: str
+    location: str
+    shadowed: bool = False
+
+    @property
+    def group(self) -> str:
+        return f"rv.{self.kind}.v{self.contract}"
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version}"
+
+
+@attrs.frozen
+class KeyInfo:
+    """A key that a plugin claims, and what came of it. ``detail`` says why, where that helps."""
+
+    kind: str
+    contract: int
+    key: str
+    target: str
+    status: str
+    detail: str = ""
+
+
+@attrs.frozen
+class PluginInfo:
+    """An installed distribution that is a plugin; no line of it has run for this."""
+
+    distribution: str
+    version: str
+    location: str
+    keys: tuple[KeyInfo, ...]
+
+    @property
+    def status(self) -> str:
+        """The status of its keys that asks for the most attention."""
+        return max((key.status for key in self.keys), key=SEVERITY.index, default=READY)
+
+
+def normalized(name: str) -> str:
+    """A distribution's name in the form that all its spellings share (PEP 503)."""
+    return _SEPARATORS.sub("-", name).lower()
+
+
+def split_group(group: str) -> tuple[str, int]:
+    """Kind and contract version of an entry-point group such as ``rv.filesystems.v1``."""
+    match = _GROUP.match(group)
+    if match is None:
+        raise ValueError(f"{group!r} is not a group of RV's; they look like 'rv.filesystems.v1'")
+    return match[1], int(match[2])
+
+
+def read_index(path: Iterable[str] | None) -> tuple[Claim, ...]:
+    """All claims of the distributions on a path (``sys.path`` for ``None``), by key and name.
+
+    The first copy of a distribution on the path is the one that Python would import; later ones
+    are marked as shadowed.
+    """
+    import importlib_metadata
+
+    found = (
+        importlib_metadata.distributions()
+        if path is None
+        else importlib_metadata.distributions(path=list(path))
+    )
+    claims: list[Claim] = []
+    first_at: dict[str, str] = {}
+    seen: set[tuple[str, str]] = set()
+    for distribution in found:
+        # Most distributions are no plugins: the text is looked at before it is parsed.
+        if "rv." not in (distribution.read_text("entry_points.txt") or ""):
+            continue
+        entries = [(e, m) for e in distribution.entry_points if (m := _GROUP.match(e.group))]
+        if not entries:
+            continue
+        metadata: Any = distribution.metadata
+        name = normalized(metadata["Name"] or "unknown")
+        location = str(distribution.locate_file(""))
+        if (name, location) in seen:  # the same folder twice on the path
+            continue
+        seen.add((name, location))
+        seen_at = first_at.setdefault(name, location)
+        claims += [
+            Claim(
+                kind=match[1],
+                contract=int(match[2]),
+                key=_key(match[1], entry.name),
+                target=entry.value,
+                distribution=name,
+                version=metadata["Version"] or "unknown",
+                location=location,
+                shadowed=seen_at != location,
+            )
+            for entry, match in entries
+        ]
+    return tuple(sorted(set(claims), key=lambda c: (c.kind, c.key, c.distribution, c.shadowed)))
+
+
+def speaks(claim: Claim) -> bool:
+    """Whether the kernel knows the claim's contract version; kinds of plugins' own always do."""
+    return CONTRACT_VERSIONS.get(claim.kind, claim.contract) == claim.contract
+
+
+def _key(kind: str, name: str) -> str:
+    return name.lower() if kind == "filesystems" else name

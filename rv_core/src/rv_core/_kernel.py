@@ -1,0 +1,431 @@
+"""The kernel: finds the plugin that serves a key, imports that one alone, and asks it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Self
+
+import attrs
+
+from rv_core._calling import Caller, Member, answered_hooks
+from rv_core._config import KERNEL_SECTION, Config, Sections
+from rv_core._discovery import Claim, PluginInfo, normalized, read_index, split_group
+from rv_core._embedded import Embedded
+from rv_core._errors import (
+    ConfigError,
+    PluginContractError,
+    PluginError,
+    PluginLoadError,
+    UnknownKeyError,
+)
+from rv_core._loading import Loader
+from rv_core._resolution import Index, unknown
+from rv_core._scheme import scheme_of, without_secrets
+from rv_core.hookspecs import FALLBACK_KEY
+
+if TYPE_CHECKING:
+    from rv_core._backend import Backend
+    from rv_core._backend_config import BackendConfig
+    from rv_core._files import Files
+    from rv_core._filesystem import FileSystem, Mode
+    from rv_core._model_defaults import ModelDefaults
+    from rv_core.cache import Cache
+
+logger = logging.getLogger(__name__)
+
+Plugin = object
+"""A module, an object with hook implementations, or the importable name of one of them."""
+
+
+@attrs.frozen
+class KernelSpec:
+    """What rebuilds a kernel in another process; picklable, and without secrets."""
+
+    plugins: tuple[str, ...] | None
+    path: tuple[str, ...] | None
+    disable: tuple[str, ...]
+    config: Mapping[str, Any]
+
+
+class Kernel:
+    """Everything that is installed, or just the plugins given; as many per process as you like.
+
+    ``plugins``: only these, nothing is discovered; modules, objects or importable names.
+    ``config``: settings by section, which win over environment and files, or a `Config` that is
+    taken as it is. ``path``: where distributions are looked for (``sys.path`` if not given).
+    ``disable``: distributions to leave alone, beside those that the settings name.
+    ``profile``: the user's config file of that name.
+
+    Making a kernel imports no plugin and reads no index: both happen on first use. All methods
+    may be called from several threads at once. Raises `ConfigError` for settings that cannot be
+    read.
+    """
+
+    def __init__(
+        self,
+        plugins: Iterable[Plugin] | None = None,
+        *,
+        config: Sections | Config | None = None,
+        path: Iterable[str | os.PathLike[str]] | None = None,
+        disable: Iterable[str] = (),
+        profile: str | None = None,
+    ) -> None:
+        self.config = config if isinstance(config, Config) else Config.load(config, profile=profile)
+        self._disable = tuple(normalized(name) for name in disable)
+        self._path = None if path is None else tuple(os.fspath(folder) for folder in path)
+        self._embedded = (
+            None if plugins is None else Embedded(plugins, self._disabled(), self._pins())
+        )
+        self._loader = Loader()
+        self._lock = threading.RLock()
+        self._callers: dict[tuple[str, str, str], Caller] = {}
+        self._defaults: dict[str, ModelDefaults] = {}
+
+    # Asking for capabilities
+
+    def filesystem(self, uri: str | os.PathLike[str], mode: Mode = "r") -> FileSystem:
+        """The FileSystem that serves a URI for reading (``"r"``) or writing (``"w"``).
+
+        Raises `UnknownKeyError` for a scheme nobody serves, `NotWritableError` where the system
+        is read-only, and the other errors of `PluginError`.
+        """
+        uri = os.fspath(uri)
+        key = scheme_of(uri)
+        call = self._callers.get((_FILESYSTEMS, key, "rv_filesystem"))
+        if call is None:
+            call = self._filesystem_caller(uri, key, mode)
+        found = call(uri=uri, mode=mode, kernel=self)
+        if not found.matches_uri(uri, mode):
+            from rv_core._errors import NotWritableError
+
+            raise NotWritableError(
+                f"{without_secrets(uri)} cannot be written: {key}:// is read-only here"
+                if mode == "w"
+                else f"{without_secrets(uri)} cannot be read by {type(found).__name__}",
+                hint="write to another place, such as a local path" if mode == "w" else None,
+            )
+        return found  # type: ignore[no-any-return]
+
+    @cached_property
+    def files(self) -> Files:
+        """Read, write, copy and sync at any URI."""
+        from rv_core._files import Files
+
+        return Files(self)
+
+    @cached_property
+    def cache(self) -> Cache:
+        """The cache that all storage shares; see `rv_core.cache`."""
+        from rv_core.cache import Cache
+
+        limit = self.config.get(KERNEL_SECTION, "cache_max_bytes", type=int)
+        return Cache(self.config.get(KERNEL_SECTION, "cache_dir", type=str), limit)
+
+    def backend(self, key: str) -> type[Backend]:
+        """The Backend class of a key; raises the errors of `PluginError`."""
+        from rv_core._backend import Backend
+
+        found = self.call(_BACKENDS, key, "rv_backend", returns=type, key=key, kernel=self)
+        if not issubclass(found, Backend):
+            caller = self._callers[_BACKENDS, key, "rv_backend"]
+            raise caller.contract_error(f"answered with {found!r}, which is not a Backend")
+        return found  # type: ignore[no-any-return]
+
+    def backend_config(
+        self,
+        backend: str | type[BackendConfig],
+        model_defaults: str | None = None,
+        **fields: Any,
+    ) -> Any:
+        """A BackendConfig for a backend's key, with these fields set; a config class given
+        instead of the key keeps its type. Raises `ConfigError` for unknown fields."""
+        cls = self.backend(backend).Config if isinstance(backend, str) else backend
+        if model_defaults is not None:
+            fields["model_defaults"] = model_defaults
+        return cls.from_dict(fields)
+
+    def resolve(self, config: BackendConfig) -> BackendConfig:
+        """The config with its model defaults filled in below its explicit fields.
+
+        Raises `UnknownKeyError` for a model-defaults key that is not there.
+        """
+        if config.model_defaults is None:
+            return config
+        return config.filled(self._model_entry(config.backend, config.model_defaults))
+
+    def model_defaults(self, backend: str) -> ModelDefaults:
+        """The model defaults of a backend, merged: model key -> entry.
+
+        A distribution that is broken takes only its own entries away; the log says so.
+        """
+        with self._lock:
+            if backend not in self._defaults:
+                from rv_core._model_defaults import merged
+
+                layers, user = self._default_layers(backend)
+                self._defaults[backend] = merged(backend, layers, user, self._pins())
+            return self._defaults[backend]
+
+    def call(
+        self,
+        group: str,
+        key: str,
+        hook: str,
+        /,
+        specs: ModuleType | None = None,
+        returns: type | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Call a hook of the one plugin that serves ``key`` in ``group``.
+
+        Only that plugin and the cross-cutting ones hear of the call. ``specs`` is the module that
+        declares the hook, for kinds of plugins that the kernel does not know. Raises the errors of
+        `PluginError`; `PluginContractError` where the answer is ``None`` or not a ``returns``.
+        """
+        caller = self._callers.get((group, key, hook))
+        if caller is None:
+            caller = self._bind(group, key, hook, specs, returns, arguments)
+        return caller(**arguments)
+
+    def load(self, group: str, key: str) -> Any:
+        """The object that the winning entry point names, such as a command."""
+        if self._embedded is not None:
+            raise unknown(split_group(group)[0], key, ())
+        return self._loader.load(self._index.winner(*split_group(group), key))
+
+    # Looking around
+
+    def plugins(self) -> list[PluginInfo]:
+        """Every plugin: distribution, version, keys, status, where from. Imports none of them."""
+        if self._embedded is not None:
+            return self._embedded.plugins()
+        return self._index.plugins(self._loader.outcome)
+
+    def keys(self, kind: str) -> list[str]:
+        """The keys of a kind (``"backends"``, ``"filesystems"``, ...) that are installed."""
+        return [] if self._embedded is not None else self._index.keys(kind)
+
+    def kinds(self) -> list[str]:
+        """The kinds of keys that anything installed claims."""
+        return [] if self._embedded is not None else self._index.kinds()
+
+    def has_key(self, name: str) -> bool:
+        """Whether anything installed goes by this key: of any kind, or of a model's defaults.
+
+        Only where no entry point has the name are the modules of model defaults imported.
+        """
+        if self._embedded is None and any(
+            c.key == name for c in self._index.claims if self._usable(c)
+        ):
+            return True
+        for backend in self.keys("model_defaults"):
+            defaults = self.model_defaults(backend)
+            if name in defaults or name in defaults.conflicts:
+                return True
+        return False
+
+    def why(self, key_or_uri: str) -> list[tuple[Claim, str, str]]:
+        """How a key or URI is resolved: each claim to it with its status and the reason."""
+        if self._embedded is not None:
+            return []
+        key = scheme_of(key_or_uri) if "/" in key_or_uri or "\\" in key_or_uri else key_or_uri
+        claims = [c for c in self._index.claims if c.key == key]
+        claims = claims or [c for c in self._index.claims if c.key == key.lower()]
+        if not claims and key != key_or_uri:
+            claims = self._index.candidates("filesystems", FALLBACK_KEY)
+        infos = [self._index.info(claim, self._loader.outcome) for claim in claims]
+        return [
+            (claim, info.status, info.detail) for claim, info in zip(claims, infos, strict=True)
+        ]
+
+    def check(self) -> list[PluginInfo]:
+        """Import every plugin that is not disabled, and say what came of each."""
+        if self._embedded is None:
+            for claim in self._index.claims:
+                if self._usable(claim):
+                    try:
+                        self._loader.load(claim)
+                    except PluginLoadError:
+                        continue  # its status tells
+        return self.plugins()
+
+    def spec(self) -> KernelSpec:
+        """What `from_spec` needs to resolve the same plugins in another process; picklable.
+
+        Raises `ConfigError` where a plugin has no importable name, or a setting holds a secret.
+        """
+        names = None if self._embedded is None else self._embedded.names()
+        return KernelSpec(names, self._path, self._disable, self.config.spec())
+
+    @classmethod
+    def from_spec(cls, spec: KernelSpec) -> Self:
+        """The kernel that a spec describes, made anew in this process."""
+        config = Config.from_spec(spec.config)
+        return cls(spec.plugins, config=config, path=spec.path, disable=spec.disable)
+
+    # Resolution
+
+    @cached_property
+    def _index(self) -> Index:
+        with self._lock:
+            return Index(read_index(self._path), self._disabled(), self._pins())
+
+    def _disabled(self) -> Mapping[str, str]:
+        found = dict.fromkeys(self._disable, "the argument disable=")
+        for origin, names in self.config.all_of(KERNEL_SECTION, "disable_plugins", list):
+            for name in names:
+                found.setdefault(normalized(name), origin)
+        return found
+
+    def _pins(self) -> Mapping[str, str]:
+        pins: Mapping[str, str] = self.config.get(KERNEL_SECTION, "pins", {}, dict)
+        return pins
+
+    def _usable(self, claim: Claim) -> bool:
+        return claim in self._index.usable(claim.kind, claim.key, claim.contract)
+
+    def _filesystem_caller(self, uri: str, scheme: str, mode: Mode) -> Caller:
+        from rv_core._filesystem import FileSystem
+
+        kwargs = {"uri": uri, "mode": mode, "kernel": self}
+        try:
+            return self._bind(_FILESYSTEMS, scheme, "rv_filesystem", None, FileSystem, kwargs)
+        except UnknownKeyError as error:
+            if self._embedded is not None or not self._index.keys("filesystems").count(
+                FALLBACK_KEY
+            ):
+                raise
+            fallback = self._bind(
+                _FILESYSTEMS, FALLBACK_KEY, "rv_filesystem", None, FileSystem, kwargs
+            )
+            if fallback.ask(**kwargs) is None:
+                raise error from None
+            self._callers[_FILESYSTEMS, scheme, "rv_filesystem"] = fallback
+            return fallback
+
+    def _bind(
+        self,
+        group: str,
+        key: str,
+        hook: str,
+        specs: ModuleType | None,
+        returns: type | None,
+        kwargs: Mapping[str, Any],
+    ) -> Caller:
+        """Make the caller of a hook that reaches the key's owner and the cross-cutting plugins.
+
+        Each owner gets a small plugin manager of its own (docs/adr/0001), so that nothing loaded
+        later can answer for its key.
+        """
+        kind, contract = split_group(group)
+        crossing: Sequence[Member]
+        if self._embedded is not None:
+            owner, crossing = self._embedded.owner(kind, key, hook, specs, kwargs)
+        else:
+            claim = self._index.winner(kind, contract, key)
+            crossing = self._crossing
+            owner = claim, self._loader.load(claim)
+        caller = Caller(owner, crossing, hook, specs, returns)
+        self._callers[group, key, hook] = caller
+        return caller
+
+    @cached_property
+    def _crossing(self) -> tuple[Member, ...]:
+        """The cross-cutting plugins, imported before the first hook call."""
+        with self._lock:
+            if "_crossing" in vars(self):  # another thread came first
+                return self._crossing
+            claims = [c for c in self._index.claims if c.kind == "hooks"]
+            required = set(
+                map(normalized, self.config.get(KERNEL_SECTION, "require_hooks", [], list))
+            )
+            found = []
+            for claim in claims:
+                if not self._usable(claim):
+                    continue
+                try:
+                    plugin = self._loader.load(claim)
+                    _refuse_answers(claim, plugin)
+                except PluginError as error:
+                    if claim.distribution in required:
+                        raise
+                    logger.warning("%s (left out; %s)", error, error.hint)
+                    continue
+                found.append((claim, plugin))
+            missing = required - {claim.distribution for claim, _ in found}
+            if missing:
+                raise ConfigError(
+                    f"[rv] require_hooks names {', '.join(sorted(missing))}, which is not in use",
+                    hint="install or enable it, or change the setting",
+                )
+            return tuple(found)
+
+    def _default_layers(self, backend: str) -> tuple[list[Any], Any]:
+        from rv_core._model_defaults import Layer, parse_json
+
+        layers = []
+        for claim, load, own in self._defaults_owners(backend):
+            try:
+                caller = Caller((claim, load()), self._crossing, "rv_model_defaults", returns=list)
+                entries = _joined(caller(backend=backend, kernel=self), caller)
+            except PluginError as error:
+                logger.warning("%s (its model defaults are left out; %s)", error, error.hint)
+                continue
+            layers.append(Layer(str(claim), entries, own))
+        uri = self.config.get(KERNEL_SECTION, "model_defaults_uri", type=str)
+        if uri is None:
+            return layers, None
+        origin = without_secrets(uri)
+        return layers, Layer(origin, parse_json(self.files.read_str(uri), origin))
+
+    def _defaults_owners(self, backend: str) -> list[tuple[Claim, Callable[[], Any], bool]]:
+        if self._embedded is not None:
+            return [
+                (claim, partial(_given, plugin), own)
+                for (claim, plugin), own in self._embedded.defaults_members()
+            ]
+        owners = {c.distribution for c in self._index.usable("backends", backend, 1)}
+        return [
+            (claim, partial(self._loader.load, claim), claim.distribution in owners)
+            for claim in self._index.usable("model_defaults", backend, 1)
+        ]
+
+    def _model_entry(self, backend: str, key: str) -> Mapping[str, Any]:
+        defaults = self.model_defaults(backend)
+        try:
+            return defaults[key]
+        except KeyError:
+            raise unknown("model_defaults", key, defaults, also=f" for {backend}") from None
+
+
+def _given(plugin: Any) -> Any:
+    return plugin
+
+
+def _refuse_answers(claim: Claim, plugin: Any) -> None:
+    """A cross-cutting plugin wraps what others answer; it owns no key to answer for itself."""
+    answered = answered_hooks(plugin)
+    if answered:
+        raise PluginContractError(
+            f"{claim} is cross-cutting, but implements {answered[0]} instead of wrapping it",
+            hint="mark it @hookimpl(wrapper=True), or claim a key for it",
+            distribution=claim.distribution,
+        )
+
+
+def _joined(answers: list[Any], caller: Caller) -> Mapping[str, Any]:
+    entries: dict[str, Any] = {}
+    for answer in answers:
+        if not isinstance(answer, Mapping):
+            raise caller.contract_error(f"gave {type(answer).__name__}, not a mapping")
+        entries.update(answer)
+    return entries
+
+
+_FILESYSTEMS = "rv.filesystems.v1"
+_BACKENDS = "rv.backends.v1"

@@ -1,0 +1,182 @@
+"""Which claim serves a key: versions, disabling, pins and conflicts, decided before any import."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import resources
+
+import attrs
+
+from rv_core._discovery import (
+    BROKEN,
+    CONFLICT,
+    DISABLED,
+    INCOMPATIBLE,
+    LOADED,
+    PASSED_OVER,
+    READY,
+    SHADOWED,
+    Claim,
+    KeyInfo,
+    PluginInfo,
+    normalized,
+    speaks,
+)
+from rv_core._errors import (
+    ConfigError,
+    PluginConflictError,
+    PluginDisabledError,
+    PluginIncompatibleError,
+    PluginLoadError,
+    UnknownKeyError,
+)
+from rv_core.hookspecs import CONTRACT_VERSIONS, FALLBACK_KEY
+
+Outcome = Callable[[Claim], PluginLoadError | bool]
+
+
+@attrs.frozen(eq=False)
+class Index:
+    """The claims of what is installed, and the rules that choose among them.
+
+    ``disabled``: distribution -> what disabled it. ``pins``: key -> distribution.
+    """
+
+    claims: tuple[Claim, ...]
+    disabled: Mapping[str, str]
+    pins: Mapping[str, str]
+    _by_key: dict[tuple[str, str], list[Claim]] = attrs.field(init=False, factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        for claim in self.claims:
+            self._by_key.setdefault((claim.kind, claim.key), []).append(claim)
+
+    def candidates(self, kind: str, key: str) -> list[Claim]:
+        """All claims to a key, usable or not."""
+        return self._by_key.get((kind, key), [])
+
+    def usable(self, kind: str, key: str, contract: int) -> list[Claim]:
+        """The claims to a key that may answer."""
+        return [c for c in self.candidates(kind, key) if c.contract == contract and self._may(c)]
+
+    def keys(self, kind: str) -> list[str]:
+        """The keys of a kind that somebody usable claims."""
+        found = {c.key for c in self.claims if c.kind == kind and speaks(c) and self._may(c)}
+        return sorted(found)
+
+    def kinds(self) -> list[str]:
+        return sorted({claim.kind for claim in self.claims})
+
+    def winner(self, kind: str, contract: int, key: str) -> Claim:
+        """The one claim that serves a key; raises the `PluginError` that says why there is none."""
+        usable = self.usable(kind, key, contract)
+        pin = self.pins.get(key)
+        if pin is not None and self.candidates(kind, key):
+            pinned = [c for c in usable if c.distribution == normalized(pin)]
+            if not pinned:
+                there = ", ".join(str(c) for c in usable) or "nobody usable"
+                raise ConfigError(
+                    f"{kind} {key!r} is pinned to {pin}, which does not serve it here",
+                    hint=f"it is served by {there}: change the pin or install {pin}",
+                )
+            usable = pinned
+        if len({(c.distribution, c.target) for c in usable}) > 1:
+            raise PluginConflictError(
+                f"{kind} {key!r} is claimed by {' and '.join(str(c) for c in usable)}",
+                hint=f'pin one in rv.toml, [rv.pins] {_toml_key(key)} = "{usable[0].distribution}",'
+                f" or disable the other",
+            )
+        return usable[0] if usable else self._none(kind, contract, key)
+
+    def plugins(self, outcome: Outcome) -> list[PluginInfo]:
+        """Every distribution that claims something, with the status of its keys."""
+        grouped: dict[tuple[str, str, str], list[Claim]] = {}
+        for claim in self.claims:
+            grouped.setdefault((claim.distribution, claim.version, claim.location), []).append(
+                claim
+            )
+        return [
+            PluginInfo(name, version, location, tuple(self.info(c, outcome) for c in claims))
+            for (name, version, location), claims in sorted(grouped.items())
+        ]
+
+    def info(self, claim: Claim, outcome: Outcome) -> KeyInfo:
+        """What became of a claim."""
+        status, detail = self._status(claim, outcome)
+        return KeyInfo(claim.kind, claim.contract, claim.key, claim.target, status, detail)
+
+    def _status(self, claim: Claim, outcome: Outcome) -> tuple[str, str]:
+        if claim.shadowed:
+            first = next(
+                c for c in self.claims if c.distribution == claim.distribution and not c.shadowed
+            )
+            return SHADOWED, f"another copy comes first on the path: {first.location}"
+        if claim.distribution in self.disabled:
+            return DISABLED, f"by {self.disabled[claim.distribution]}"
+        if not speaks(claim):
+            known = CONTRACT_VERSIONS[claim.kind]
+            return INCOMPATIBLE, f"speaks {claim.kind} v{claim.contract}, this kernel v{known}"
+        loaded = outcome(claim)
+        if isinstance(loaded, PluginLoadError):
+            return BROKEN, loaded.message
+        if claim.kind not in ("hooks", "model_defaults"):
+            rivals = [c for c in self.usable(claim.kind, claim.key, claim.contract) if c != claim]
+            pin = self.pins.get(claim.key)
+            if pin is not None and normalized(pin) != claim.distribution:
+                return PASSED_OVER, f"pinned to {pin}"
+            if rivals and pin is None:
+                return CONFLICT, "also claimed by " + ", ".join(str(c) for c in rivals)
+        return (LOADED if loaded else READY), ""
+
+    def _may(self, claim: Claim) -> bool:
+        return not claim.shadowed and claim.distribution not in self.disabled
+
+    def _none(self, kind: str, contract: int, key: str) -> Claim:
+        for claim in self.candidates(kind, key):
+            if claim.distribution in self.disabled:
+                raise PluginDisabledError(
+                    f"{kind} {key!r} is served by {claim}, which is disabled by "
+                    f"{self.disabled[claim.distribution]}",
+                    hint="enable it there",
+                    distribution=claim.distribution,
+                )
+            if claim.contract != contract:
+                raise PluginIncompatibleError(
+                    f"{kind} {key!r} is served by {claim} for contract v{claim.contract}, but this "
+                    f"kernel speaks v{contract}",
+                    hint=f"install another version of {claim.distribution}, or of rv-core",
+                    distribution=claim.distribution,
+                )
+        raise unknown(kind, key, self.keys(kind))
+
+
+def unknown(kind: str, key: str, installed: Iterable[str], also: str = "") -> UnknownKeyError:
+    """The error for a key nobody serves: close matches, what there is, and what to install."""
+    installed = [name for name in installed if name != FALLBACK_KEY]
+    first_party = known_plugins()
+    hints = []
+    if key in first_party:
+        hints.append(f"pip install {first_party[key]}")
+    elif close := get_close_matches(key, [*installed, *first_party], n=1, cutoff=0.7):
+        missing = first_party.get(close[0]) if close[0] not in installed else None
+        hints.append(
+            f"did you mean {close[0]!r}?" + (f" (pip install {missing})" if missing else "")
+        )
+    hints.append(f"installed: {', '.join(installed) or 'none'}")
+    message = f"no installed plugin serves {kind.replace('_', ' ')} {key!r}{also}"
+    return UnknownKeyError(message, hint="; ".join(hints))
+
+
+@cache
+def known_plugins() -> Mapping[str, str]:
+    """First-party keys and the distribution that brings each, for install hints."""
+    text = resources.files("rv_core").joinpath("known_plugins.json").read_text("utf-8")
+    found: dict[str, str] = json.loads(text)
+    return found
+
+
+def _toml_key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() else f'"{key}"'
