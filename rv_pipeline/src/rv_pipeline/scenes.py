@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 from attrs.validators import optional
 from rv_core import ConfigError
-from rv_core.validators import boolean, choice, number, text
+from rv_core.validators import choice, number, text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rv_core import ClassMap, Kernel
+    from rv_core import ClassMap, Kernel, Window
 
     from rv_pipeline.rasters import RasterSource
     from rv_pipeline.statistics import RasterStats
@@ -215,3 +215,58 @@ class DatasetConfig:
     def scenes(self) -> tuple[SceneConfig, ...]:
         """All scenes: train, then validation, then test."""
         return self.train + self.validation + self.test
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Scene:
+    """A scene that is open for reading, all of it in pixel coordinates (x = column, y = row).
+
+    ``raster``: reads windows. ``features``: the labels, ``None`` where they were not asked for or
+    there are none. ``aoi``: the polygons [N] of the areas of interest, none for "everywhere".
+    """
+
+    id: str
+    raster: RasterSource
+    features: Features | None
+    aoi: NDArray[Any]
+
+    @property
+    def extent(self) -> Window:
+        """The window of the whole raster."""
+        return self.raster.extent
+
+    def in_aoi(self, windows: Sequence[Window]) -> NDArray[np.bool_]:
+        """Which of the windows [N] lie wholly inside the areas of interest."""
+        from rv_pipeline.windows import inside
+
+        return inside(windows, self.aoi, self.extent)
+
+
+@contextmanager
+def open_scene(
+    config: SceneConfig,
+    kernel: Kernel,
+    *,
+    classes: ClassMap | None = None,
+    stats: RasterStats | None = None,
+    with_labels: bool = True,
+) -> Iterator[Scene]:
+    """The scene, its headers read and its labels brought into pixel coordinates once.
+
+    ``classes`` is needed where labels are read: ``with_labels``, and the config has some. ``stats``
+    are needed to read pixels where a transformer asks for them.
+
+    Raises `NotFoundError` for a file that is missing, `DataError` for rasters and labels that
+    cannot be read or do not belong together, `ConfigError` for labels without ``classes``.
+    """
+    from rv_pipeline.rasters import RasterSource, gdal_session
+    from rv_pipeline.vectors import read_aoi, read_features
+
+    with gdal_session(), RasterSource.open(config.raster, kernel, stats) as raster:
+        features = None
+        if with_labels and config.labels is not None:
+            if classes is None:
+                raise ConfigError(f"scene {config.id!r} has labels, and no classes were given")
+            features = read_features(config.labels, raster, classes, kernel)
+        aoi = read_aoi(config.aoi_uris, raster, kernel)
+        yield Scene(id=config.id, raster=raster, features=features, aoi=aoi)

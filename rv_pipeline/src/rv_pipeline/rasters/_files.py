@@ -1,0 +1,171 @@
+"""What there is to know of a raster file before its pixels are read."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning
+from rv_core import DataError
+
+from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
+
+if TYPE_CHECKING:
+    from affine import Affine
+    from rasterio.crs import CRS
+    from rasterio.io import DatasetReader
+
+MaskKind = Literal["none", "nodata", "alpha", "mask"]
+
+
+@attrs.frozen(eq=False)
+class RasterFile:
+    """A raster file's header.
+
+    ``uri`` is what the user calls the file, ``path`` where it lies. ``mask``: what tells pixels
+    without data: nothing, the value ``nodata``, the alpha band (number ``alpha``, from 1), or a
+    mask beside the bands. ``alphas``: the numbers, from 1, of all alpha bands. ``col_off``,
+    ``row_off``: the place of the file's upper left pixel in its mosaic.
+    """
+
+    uri: str
+    path: str
+    width: int
+    height: int
+    count: int
+    dtype: np.dtype[np.generic]
+    crs: CRS | None
+    transform: Affine
+    mask: MaskKind
+    nodata: float | None
+    alphas: tuple[int, ...]
+    col_off: int = 0
+    row_off: int = 0
+
+
+def open_dataset(uri: str, path: str) -> DatasetReader:
+    """The file, open for reading; raises `DataError` where it is not a raster."""
+    try:
+        with gdal_session(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pictures are welcome
+            return rasterio.open(path)
+    except READ_ERRORS as error:
+        raise DataError(
+            f"cannot read the raster {uri}: {one_line(error)}",
+            hint="is it a whole image file, in a format that GDAL reads?",
+        ) from error
+
+
+def read_header(uri: str, path: str, nodata: float | None = None) -> RasterFile:
+    """The header of a file; ``nodata`` takes the place of the file's own value.
+
+    Raises `DataError` where the file is not a raster or has no pixels that can be used.
+    """
+    with open_dataset(uri, path) as dataset:
+        if dataset.count == 0:
+            raise DataError(
+                f"the raster {uri} has no bands of its own",
+                hint=f"name one of its subdatasets: {', '.join(dataset.subdatasets[:3])}",
+            )
+        dtype = np.result_type(*dataset.dtypes)
+        if dtype.kind not in "uif":
+            raise DataError(f"the raster {uri} has pixels of dtype {dtype}, which are no numbers")
+        if dataset.transform.is_degenerate:
+            raise DataError(f"the raster {uri} has a geotransform that cannot be inverted")
+        alphas = tuple(
+            band
+            for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
+            if meaning == ColorInterp.alpha and dataset.count > 1
+        )
+        value = dataset.nodata if nodata is None else nodata
+        return RasterFile(
+            uri=uri,
+            path=path,
+            width=dataset.width,
+            height=dataset.height,
+            count=dataset.count,
+            dtype=dtype,
+            crs=dataset.crs or None,
+            transform=dataset.transform,
+            mask=_mask_kind(dataset, value, alphas),
+            nodata=value,
+            alphas=alphas,
+        )
+
+
+def _mask_kind(
+    dataset: DatasetReader, nodata: float | None, alphas: tuple[int, ...]
+) -> MaskKind:
+    if nodata is not None:
+        return "nodata"
+    if alphas:
+        return "alpha"
+    if any(MaskFlags.per_dataset in flags for flags in dataset.mask_flag_enums):
+        return "mask"
+    return "none"
+
+
+def arrange(files: Sequence[RasterFile]) -> tuple[RasterFile, ...]:
+    """The files with their places in one grid of pixels, that of the first file's resolution.
+
+    Raises `DataError` naming two files that do not fit together. A file that lies a fraction of a
+    pixel off the grid is moved onto it.
+    """
+    if len(files) == 1:
+        return tuple(files)
+    first = files[0]
+    for file in files:
+        _check_fits(first, file)
+    places = [~first.transform * (f.transform.c, f.transform.f) for f in files]
+    cols = [round(col) for col, _ in places]
+    rows = [round(row) for _, row in places]
+    return tuple(
+        attrs.evolve(file, col_off=col - min(cols), row_off=row - min(rows))
+        for file, col, row in zip(files, cols, rows, strict=True)
+    )
+
+
+def _check_fits(first: RasterFile, other: RasterFile) -> None:
+    def refuse(what: str, a: object, b: object) -> None:
+        raise DataError(
+            f"{first.uri} and {other.uri} make no mosaic: their {what} differs, {a} and {b}",
+            hint="warp or translate them to the same first, or make them scenes of their own",
+        )
+
+    if first.transform.is_identity or other.transform.is_identity:
+        raise DataError(
+            f"{first.uri} and {other.uri} make no mosaic: one has no georeference",
+            hint="make them scenes of their own",
+        )
+    if first.crs != other.crs:
+        refuse("CRS", crs_name(first.crs), crs_name(other.crs))
+    a, b = first.transform, other.transform
+    drift = max(other.width, other.height) * max(
+        abs(x - y) for x, y in zip((a.a, a.b, a.d, a.e), (b.a, b.b, b.d, b.e), strict=True)
+    )
+    if drift > 0.5 * abs(a.determinant) ** 0.5:  # half a pixel at the far end
+        refuse("resolution", (a.a, a.e), (b.a, b.e))
+    if first.count != other.count:
+        refuse("number of bands", first.count, other.count)
+    if first.dtype != other.dtype:
+        refuse("dtype", first.dtype, other.dtype)
+
+
+def crs_name(crs: CRS | None) -> str:
+    """How to call a CRS in a message: ``EPSG:32633``, or the name in its WKT."""
+    if crs is None:
+        return "no CRS"
+    authority = crs.to_authority()
+    if authority:
+        return ":".join(authority)
+    parts = crs.to_wkt().split('"')
+    return parts[1] if len(parts) > 1 else "an unnamed CRS"
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

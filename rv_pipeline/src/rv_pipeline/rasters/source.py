@@ -1,0 +1,302 @@
+"""A raster to read windows from: one file, or several as a mosaic."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from affine import Affine
+from rv_core import ConfigError, DataError, Window
+
+from rv_pipeline.rasters._files import RasterFile, arrange, one_line, open_dataset, read_header
+from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
+from rv_pipeline.rasters.transformers import Transformer, make_transformer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rasterio.crs import CRS
+    from rasterio.io import DatasetReader
+    from rv_core import Kernel
+
+    from rv_pipeline.scenes import RasterConfig
+    from rv_pipeline.statistics import RasterStats
+
+    Pixels = tuple[NDArray[Any], NDArray[np.bool_] | None]
+
+logger = logging.getLogger(__name__)
+
+MAX_OPEN_FILES: Final = 64
+"""Files of a mosaic that one thread keeps open at a time."""
+
+
+class RasterSource:
+    """Reads windows of a raster; memory does not depend on the raster's size.
+
+    May be shared between threads, inherited by a forked process and sent to another one: each
+    thread of each process opens the files for itself, at its first read.
+    """
+
+    def __init__(
+        self,
+        files: tuple[RasterFile, ...],
+        config: RasterConfig,
+        stats: RasterStats | None = None,
+    ) -> None:
+        """``files``: headers arranged in one grid, as `RasterSource.open` makes them."""
+        first = files[0]
+        self.files = files
+        self.config = config
+        self.stats = stats
+        self.uri = first.uri if len(files) == 1 else f"{first.uri} (and {len(files) - 1} more)"
+        self.width = max(f.col_off + f.width for f in files)
+        self.height = max(f.row_off + f.height for f in files)
+        self.crs: CRS | None = first.crs
+        self.transform: Affine = first.transform @ Affine.translation(-first.col_off, -first.row_off)
+        self.channels = _channels(first, config)
+        self.raw_dtype = first.dtype
+        self._nodata = tuple(_nodata_of(f) for f in files)
+        self._places = np.array(
+            [(f.col_off, f.row_off, f.col_off + f.width, f.row_off + f.height) for f in files]
+        )
+        self._transformers: tuple[Transformer, ...] | None = None
+        self._local = threading.local()
+
+    @classmethod
+    def open(
+        cls, config: RasterConfig, kernel: Kernel, stats: RasterStats | None = None
+    ) -> RasterSource:
+        """The raster of a config, its headers read.
+
+        Raises `NotFoundError` for a file that is missing, `DataError` for one that cannot be read
+        or does not fit into the mosaic.
+        """
+        headers = [
+            read_header(uri, str(kernel.files.local_path(uri)), config.nodata)
+            for uri in config.uris
+        ]
+        return cls(arrange(headers), config, stats)
+
+    @property
+    def bands(self) -> int:
+        """The number of channels of what `read` returns."""
+        return len(self.channels)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of what `read` returns."""
+        dtype = self.raw_dtype
+        for config in self.config.transformers:
+            dtype = np.dtype("uint8" if config.type == "stats_uint8" else config.dtype)  # type: ignore[union-attr]
+        return dtype
+
+    @property
+    def extent(self) -> Window:
+        """The window of the whole raster."""
+        return Window(0, 0, self.width, self.height)
+
+    def read(self, window: Window) -> Pixels:
+        """The pixels [H, W, C] of a window and, where some are without data, which: bool [H, W].
+
+        A window may reach beyond the raster. Pixels without data, there and inside, are 0.
+        Raises `DataError` where the file is damaged.
+        """
+        pixels, nodata = self.read_raw(window)
+        if self.config.transformers:
+            for transform in self._made_transformers():
+                pixels = transform(pixels, nodata)
+        return pixels, nodata
+
+    def read_raw(self, window: Window) -> Pixels:
+        """`read` before the transformers: what statistics are made of."""
+        with gdal_session():
+            if len(self.files) == 1 and _inside(window, self.width, self.height):
+                return self._read_file(
+                    0, window.col_off, window.row_off, window.width, window.height
+                )
+            return self._read_pieces(window)
+
+    def _read_pieces(self, window: Window) -> Pixels:
+        left, top = window.col_off, window.row_off
+        right, bottom = left + window.width, top + window.height
+        pixels = np.zeros((window.height, window.width, self.bands), self.raw_dtype)
+        missing = np.ones((window.height, window.width), np.bool_)
+        x0, y0, x1, y1 = self._places.T
+        for index in np.flatnonzero((x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top)):
+            file = self.files[index]
+            col, row = max(left, file.col_off), max(top, file.row_off)
+            width = min(right, file.col_off + file.width) - col
+            height = min(bottom, file.row_off + file.height) - row
+            place = (slice(row - top, row - top + height), slice(col - left, col - left + width))
+            part, nodata = self._read_file(
+                int(index), col - file.col_off, row - file.row_off, width, height
+            )
+            fresh = missing[place] if nodata is None else missing[place] & ~nodata
+            np.copyto(pixels[place], part, where=fresh[:, :, np.newaxis])
+            missing[place] &= ~fresh
+            if not missing.any():
+                return pixels, None
+        return pixels, missing
+
+    def _read_file(self, index: int, col: int, row: int, width: int, height: int) -> Pixels:
+        """A window that lies inside a file, in that file's own pixels."""
+        file = self.files[index]
+        rows_cols = ((row, row + height), (col, col + width))
+        bands = self.channels
+        alpha = file.mask == "alpha" and file.alphas[0] not in bands  # chosen as pixels: no mask
+        if alpha:
+            bands = (*bands, file.alphas[0])
+        # GDAL fills the array pixel by pixel through the transposed view: no copy afterwards.
+        pixels = np.empty((height, width, len(bands)), self.raw_dtype)
+        mask = None
+        try:
+            dataset = self._dataset(index)
+            dataset.read(bands, out=pixels.transpose(2, 0, 1), window=rows_cols)
+            if file.mask == "mask":
+                mask = dataset.read_masks(1, window=rows_cols) == 0
+        except READ_ERRORS as error:
+            raise DataError(
+                f"cannot read the raster {file.uri} at column {col}, row {row}: "
+                f"{one_line(error.__cause__ or error)}",
+                hint="the file is damaged or was cut off: fetch or make it again",
+            ) from error
+        if alpha:
+            mask = pixels[:, :, -1] == 0
+            pixels = np.ascontiguousarray(pixels[:, :, :-1])
+        return _clean(pixels, mask, self._nodata[index])
+
+    def _made_transformers(self) -> tuple[Transformer, ...]:
+        if self._transformers is None:  # made late: ANALYZE opens rasters before it has statistics
+            self._transformers = tuple(
+                make_transformer(config, self.stats, self.bands)
+                for config in self.config.transformers
+            )
+        return self._transformers
+
+    def _dataset(self, index: int) -> DatasetReader:
+        """The open file of this thread; the least recently used ones of a large mosaic close."""
+        local = self._local
+        if getattr(local, "pid", None) != os.getpid():
+            # After a fork the parent's files share their offsets with ours: leave them alone.
+            local.inherited = getattr(local, "open", None)
+            local.open = OrderedDict()
+            local.pid = os.getpid()
+        files: OrderedDict[int, DatasetReader] = local.open
+        if index in files:
+            if len(self.files) > 1:
+                files.move_to_end(index)
+            return files[index]
+        file = self.files[index]
+        dataset = files[index] = open_dataset(file.uri, file.path)
+        if len(files) > MAX_OPEN_FILES:
+            files.popitem(last=False)[1].close()
+        return dataset
+
+    def close(self) -> None:
+        """Close the files that this thread opened; reading again opens them again."""
+        if getattr(self._local, "pid", None) == os.getpid():
+            for dataset in self._local.open.values():
+                with suppress(*READ_ERRORS):
+                    dataset.close()
+            self._local.open.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.files, self.config, self.stats)
+
+    def __repr__(self) -> str:
+        shape = f"{self.height} x {self.width} x {self.bands}"
+        return f"<RasterSource {self.uri}: {shape}, {self.dtype}>"
+
+
+def _channels(file: RasterFile, config: RasterConfig) -> tuple[int, ...]:
+    """The numbers, from 1, of the bands to read."""
+    if config.channel_order is None:
+        if file.alphas:
+            logger.info(
+                "%s: band %d is an alpha band: it tells which pixels have data, and is not read as "
+                "a channel; channel_order can change that",
+                file.uri,
+                file.alphas[0] - 1,
+            )
+        return tuple(b for b in range(1, file.count + 1) if b not in file.alphas)
+    beyond = [c for c in config.channel_order if c >= file.count]
+    if beyond:
+        raise ConfigError(
+            f"channel_order asks for band {beyond[0]} of {file.uri}, which has {file.count} bands",
+            hint=f"bands are counted from 0: 0..{file.count - 1}",
+        )
+    return tuple(c + 1 for c in config.channel_order)
+
+
+def _nodata_of(file: RasterFile) -> float | int | None:
+    """The nodata value as pixels of the file can hold it; ``None`` where they cannot."""
+    value = file.nodata
+    if value is None or file.dtype.kind == "f":
+        return value
+    span = np.iinfo(file.dtype)
+    holds = value == value and float(value).is_integer() and span.min <= value <= span.max
+    return int(value) if holds else None
+
+
+def _inside(window: Window, width: int, height: int) -> bool:
+    return (
+        window.col_off >= 0
+        and window.row_off >= 0
+        and window.col_off + window.width <= width
+        and window.row_off + window.height <= height
+    )
+
+
+def _clean(
+    pixels: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: float | int | None
+) -> Pixels:
+    """Pixels without data set to 0, and which they are.
+
+    A pixel is without data where the mask says so, or where all its bands are ``nodata`` or not
+    finite; a single band that is not finite is set to 0.
+    """
+    if nodata is not None and nodata == nodata:
+        mask = _or(mask, _all_bands(pixels, nodata))
+    if pixels.dtype.kind == "f":
+        broken = ~np.isfinite(pixels)
+        if broken.any():
+            mask = _or(mask, broken.all(axis=-1))
+            pixels[broken] = 0
+    if mask is None or not mask.any():
+        return pixels, None
+    pixels[mask] = 0
+    return pixels, mask
+
+
+def _all_bands(pixels: NDArray[Any], value: float) -> NDArray[np.bool_] | None:
+    """Where every band has the value; band by band, which is many times faster than ``all``."""
+    same: NDArray[np.bool_] = pixels[:, :, 0] == value
+    for band in range(1, pixels.shape[2]):
+        if not same.any():
+            return None
+        same &= pixels[:, :, band] == value
+    return same
+
+
+def _or(
+    a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return a | b
