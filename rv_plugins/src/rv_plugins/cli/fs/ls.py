@@ -1,0 +1,44 @@
+"""``rv fs ls``."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+from rv_core import NotFoundError, without_secrets
+
+from rv_plugins.cli._parameters import URI, json_option
+from rv_plugins.cli._tables import show_json
+from rv_plugins.cli.fs.stat import as_dict
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+
+@click.command()
+@click.argument("uri", type=URI, default=".")
+@click.option("-l", "--long", is_flag=True, help="With size and time of change.")
+@click.option("--ext", default="", help="Only names that end so, such as .tif.")
+@json_option
+@click.pass_obj
+def ls(kernel: Kernel, uri: str, long: bool, ext: str, as_json: bool) -> None:
+    """List the files below the folder URI, recursively; each line is a URI to use as it is."""
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names need not be valid text
+    rows = []
+    empty = True
+    for found in kernel.files.list_paths(uri, ext):
+        empty = False
+        if as_json:
+            rows.append(as_dict(found, kernel.files.info(found) if long else None))
+        elif long:
+            info = kernel.files.info(found)
+            time = f"{info.last_modified:%Y-%m-%dT%H:%M:%SZ}" if info.last_modified else "-"
+            click.echo(f"{'-' if info.size is None else info.size:>14}  {time:>20}  {found}")
+        else:
+            click.echo(found)
+    if empty and not ext and not kernel.files.file_exists(uri):
+        raise NotFoundError(f"there are no files below {without_secrets(uri)}")
+    if as_json:
+        show_json(rows)

@@ -1,0 +1,44 @@
+"""``rv fs rm``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+from rv_core import NotFoundError, StorageError, without_secrets
+
+from rv_plugins.cli._parameters import URI
+from rv_plugins.local import is_local
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+
+@click.command()
+@click.argument("uris", metavar="URI...", type=URI, nargs=-1, required=True)
+@click.option("-r", "--recursive", is_flag=True, help="Delete folders, with all that they hold.")
+@click.pass_obj
+def rm(kernel: Kernel, uris: tuple[str, ...], recursive: bool) -> None:
+    """Delete files. Nobody is asked, and nothing can be brought back."""
+    for uri in uris:
+        kernel.filesystem(uri, "w")  # a read-only system says so before it is asked for anything
+        if not recursive and _is_folder(kernel, uri):
+            raise StorageError(
+                f"{without_secrets(uri)} is a folder", hint="delete it and all it holds with -r"
+            )
+        kernel.files.delete(uri)
+
+
+def _is_folder(kernel: Kernel, uri: str) -> bool:
+    if is_local(uri):
+        from pathlib import Path
+
+        from rv_plugins.local import path_of
+
+        path = Path(path_of(uri))
+        return path.is_dir() and not path.is_symlink()
+    try:
+        kernel.files.info(uri)
+    except NotFoundError:
+        return kernel.files.file_exists(uri)
+    return False
