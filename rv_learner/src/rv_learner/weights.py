@@ -198,8 +198,9 @@ def adapt_stem(
     """A first convolution's RGB kernel [h, w, 3, filters] for another number of bands.
 
     Band ``i`` gets the weights of red, green or blue, ``i`` modulo 3, scaled by 3 / bands, so that
-    activations keep their scale (RGB given twice, as six bands, gives what RGB gave). A single band gets the sum of
-    the three. ``reversed_bands``: the kernel's bands, and the result's, are in reversed order.
+    activations keep their scale: RGB given twice, as six bands, gives what RGB gave. A single band
+    gets the sum of the three. ``reversed_bands``: the kernel's bands, and the result's, are in
+    reversed order.
     """
     import numpy as np
 
