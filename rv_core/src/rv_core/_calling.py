@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
 
+import attrs
 import pluggy
 
 from rv_core import hookspecs
-from rv_core._discovery import Claim
-from rv_core._errors import PluginContractError, RVError
-from rv_core._loading import at_fault, blame
+from rv_core._discovery import Claim, normalized
+from rv_core._errors import ConfigError, PluginContractError, PluginError, RVError
+from rv_core._loading import Loader, at_fault, blame
+from rv_core._resolution import Index
+
+logger = logging.getLogger(__name__)
 
 Member = tuple[Claim, Any]
 """A plugin that takes part in a call, and the claim it was loaded for."""
+
+
+@attrs.frozen
+class Source:
+    """A plugin that gives model defaults, and whether it brings the backend itself (``own``)."""
+
+    claim: Claim
+    load: Callable[[], Any]
+    own: bool
 
 
 class Caller:
@@ -70,7 +84,7 @@ class Caller:
         claim = self._claim
         where = f" ({self._file})" if self._file else ""
         return PluginContractError(
-            f"{claim}{where} serves {claim.kind} {claim.key!r}: it {what}",
+            f"{claim}{where} serves {claim.kind} {claim.key!r}: it {' '.join(what.split())}",
             hint=f"report it to the authors of {claim.distribution}",
             distribution=claim.distribution,
         )
@@ -85,6 +99,46 @@ def answered_hooks(plugin: Any, specs: ModuleType | None = None) -> list[str]:
         for impl in caller.get_hookimpls()
         if caller.name in declared and not (impl.wrapper or impl.hookwrapper)
     ]
+
+
+def load_crossing(index: Index, loader: Loader, required: Iterable[str]) -> tuple[Member, ...]:
+    """The cross-cutting plugins that are usable and sound.
+
+    One that fails is left out with a warning; raises `PluginError` or `ConfigError` instead where
+    it is among the ``required``.
+    """
+    wanted = set(map(normalized, required))
+    found: list[Member] = []
+    for claim in index.claims:
+        if claim.kind != "hooks" or claim not in index.usable("hooks", claim.key, claim.contract):
+            continue
+        try:
+            plugin = loader.load(claim)
+            _refuse_answers(claim, plugin)
+        except PluginError as error:
+            if claim.distribution in wanted:
+                raise
+            logger.warning("%s (left out; %s)", error, error.hint)
+            continue
+        found.append((claim, plugin))
+    missing = wanted - {claim.distribution for claim, _ in found}
+    if missing:
+        raise ConfigError(
+            f"[rv] require_hooks names {', '.join(sorted(missing))}, which is not in use",
+            hint="install or enable it, or change the setting",
+        )
+    return tuple(found)
+
+
+def _refuse_answers(claim: Claim, plugin: Any) -> None:
+    """A cross-cutting plugin wraps what others answer; it owns no key to answer for itself."""
+    answered = answered_hooks(plugin)
+    if answered:
+        raise PluginContractError(
+            f"{claim} is cross-cutting, but implements {answered[0]} instead of wrapping it",
+            hint="mark it @hookimpl(wrapper=True), or claim a key for it",
+            distribution=claim.distribution,
+        )
 
 
 def _manager(

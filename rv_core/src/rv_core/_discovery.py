@@ -99,15 +99,10 @@ def read_index(path: Iterable[str] | None) -> tuple[Claim, ...]:
     """
     import importlib_metadata
 
-    found = (
-        importlib_metadata.distributions()
-        if path is None
-        else importlib_metadata.distributions(path=list(path))
-    )
+    where: dict[str, Any] = {} if path is None else {"path": list(path)}
     claims: list[Claim] = []
-    first_at: dict[str, str] = {}
     seen: set[tuple[str, str]] = set()
-    for distribution in found:
+    for distribution in importlib_metadata.distributions(**where):
         # Most distributions are no plugins: the text is looked at before it is parsed.
         if "rv." not in (distribution.read_text("entry_points.txt") or ""):
             continue
@@ -120,7 +115,7 @@ def read_index(path: Iterable[str] | None) -> tuple[Claim, ...]:
         if (name, location) in seen:  # the same folder twice on the path
             continue
         seen.add((name, location))
-        seen_at = first_at.setdefault(name, location)
+        first = next(iter(importlib_metadata.distributions(name=name, **where)), distribution)
         claims += [
             Claim(
                 kind=match[1],
@@ -130,7 +125,7 @@ def read_index(path: Iterable[str] | None) -> tuple[Claim, ...]:
                 distribution=name,
                 version=metadata["Version"] or "unknown",
                 location=location,
-                shadowed=seen_at != location,
+                shadowed=str(first.locate_file("")) != location,
             )
             for entry, match in entries
         ]

@@ -55,9 +55,13 @@ class Embedded:
         if not owners:
             names = ", ".join(name for name, _ in self._given) or "no plugin at all"
             raise unknown(kind, key, (), also=f"; this kernel was given {names}")
-        return owners[0], [m for m in self.members if m not in answering]
+        return owners[0], self.wrapping(hook, specs)
 
-    def defaults_members(self) -> list[tuple[Member, bool]]:
+    def wrapping(self, hook: str, specs: ModuleType | None = None) -> list[Member]:
+        """The plugins that do not answer a hook themselves; they may wrap those that do."""
+        return [m for m in self.members if hook not in answered_hooks(m[1], specs)]
+
+    def defaults(self) -> list[tuple[Member, bool]]:
         """The plugins that give model defaults, and whether each brings a backend itself."""
         hooks = [(member, answered_hooks(member[1])) for member in self.members]
         return [(m, "rv_backend" in names) for m, names in hooks if "rv_model_defaults" in names]

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
 
-from rv_core._calling import Caller, Member, answered_hooks
+from rv_core._calling import Caller, Member, Source, load_crossing
 from rv_core._config import KERNEL_SECTION, Config, Sections
 from rv_core._discovery import Claim, PluginInfo, normalized, read_index, split_group
 from rv_core._embedded import Embedded
-from rv_core._errors import (
-    ConfigError,
-    PluginContractError,
-    PluginError,
-    PluginLoadError,
-    UnknownKeyError,
-)
+from rv_core._errors import NotWritableError, PluginLoadError, UnknownKeyError
 from rv_core._loading import Loader
 from rv_core._resolution import Index, unknown
 from rv_core._scheme import scheme_of, without_secrets
@@ -35,8 +28,6 @@ if TYPE_CHECKING:
     from rv_core._filesystem import FileSystem, Mode
     from rv_core._model_defaults import ModelDefaults
     from rv_core.cache import Cache
-
-logger = logging.getLogger(__name__)
 
 Plugin = object
 """A module, an object with hook implementations, or the importable name of one of them."""
@@ -101,8 +92,6 @@ class Kernel:
             call = self._filesystem_caller(uri, key, mode)
         found = call(uri=uri, mode=mode, kernel=self)
         if not found.matches_uri(uri, mode):
-            from rv_core._errors import NotWritableError
-
             raise NotWritableError(
                 f"{without_secrets(uri)} cannot be written: {key}:// is read-only here"
                 if mode == "w"
@@ -165,9 +154,15 @@ class Kernel:
         """
         with self._lock:
             if backend not in self._defaults:
-                from rv_core._model_defaults import merged
+                from rv_core._model_defaults import gather, merged, user_layer
 
-                layers, user = self._default_layers(backend)
+                wrapping = (
+                    self._crossing
+                    if self._embedded is None
+                    else self._embedded.wrapping("rv_model_defaults")
+                )
+                layers = gather(self._default_sources(backend), wrapping, backend, self)
+                user = user_layer(self)
                 self._defaults[backend] = merged(backend, layers, user, self._pins())
             return self._defaults[backend]
 
@@ -340,58 +335,15 @@ class Kernel:
         with self._lock:
             if "_crossing" in vars(self):  # another thread came first
                 return self._crossing
-            claims = [c for c in self._index.claims if c.kind == "hooks"]
-            required = set(
-                map(normalized, self.config.get(KERNEL_SECTION, "require_hooks", [], list))
-            )
-            found = []
-            for claim in claims:
-                if not self._usable(claim):
-                    continue
-                try:
-                    plugin = self._loader.load(claim)
-                    _refuse_answers(claim, plugin)
-                except PluginError as error:
-                    if claim.distribution in required:
-                        raise
-                    logger.warning("%s (left out; %s)", error, error.hint)
-                    continue
-                found.append((claim, plugin))
-            missing = required - {claim.distribution for claim, _ in found}
-            if missing:
-                raise ConfigError(
-                    f"[rv] require_hooks names {', '.join(sorted(missing))}, which is not in use",
-                    hint="install or enable it, or change the setting",
-                )
-            return tuple(found)
+            required = self.config.get(KERNEL_SECTION, "require_hooks", [], list)
+            return load_crossing(self._index, self._loader, required)
 
-    def _default_layers(self, backend: str) -> tuple[list[Any], Any]:
-        from rv_core._model_defaults import Layer, parse_json
-
-        layers = []
-        for claim, load, own in self._defaults_owners(backend):
-            try:
-                caller = Caller((claim, load()), self._crossing, "rv_model_defaults", returns=list)
-                entries = _joined(caller(backend=backend, kernel=self), caller)
-            except PluginError as error:
-                logger.warning("%s (its model defaults are left out; %s)", error, error.hint)
-                continue
-            layers.append(Layer(str(claim), entries, own))
-        uri = self.config.get(KERNEL_SECTION, "model_defaults_uri", type=str)
-        if uri is None:
-            return layers, None
-        origin = without_secrets(uri)
-        return layers, Layer(origin, parse_json(self.files.read_str(uri), origin))
-
-    def _defaults_owners(self, backend: str) -> list[tuple[Claim, Callable[[], Any], bool]]:
+    def _default_sources(self, backend: str) -> list[Source]:
         if self._embedded is not None:
-            return [
-                (claim, partial(_given, plugin), own)
-                for (claim, plugin), own in self._embedded.defaults_members()
-            ]
+            return [Source(c, partial(_given, p), own) for (c, p), own in self._embedded.defaults()]
         owners = {c.distribution for c in self._index.usable("backends", backend, 1)}
         return [
-            (claim, partial(self._loader.load, claim), claim.distribution in owners)
+            Source(claim, partial(self._loader.load, claim), claim.distribution in owners)
             for claim in self._index.usable("model_defaults", backend, 1)
         ]
 
@@ -405,26 +357,6 @@ class Kernel:
 
 def _given(plugin: Any) -> Any:
     return plugin
-
-
-def _refuse_answers(claim: Claim, plugin: Any) -> None:
-    """A cross-cutting plugin wraps what others answer; it owns no key to answer for itself."""
-    answered = answered_hooks(plugin)
-    if answered:
-        raise PluginContractError(
-            f"{claim} is cross-cutting, but implements {answered[0]} instead of wrapping it",
-            hint="mark it @hookimpl(wrapper=True), or claim a key for it",
-            distribution=claim.distribution,
-        )
-
-
-def _joined(answers: list[Any], caller: Caller) -> Mapping[str, Any]:
-    entries: dict[str, Any] = {}
-    for answer in answers:
-        if not isinstance(answer, Mapping):
-            raise caller.contract_error(f"gave {type(answer).__name__}, not a mapping")
-        entries.update(answer)
-    return entries
 
 
 _FILESYSTEMS = "rv.filesystems.v1"

@@ -7,14 +7,23 @@ Layers merge from below: the backend's own distribution, other distributions, an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rv_core._errors import ConfigError, PluginConflictError
+from rv_core._calling import Caller, Member, Source
+from rv_core._config import KERNEL_SECTION
+from rv_core._errors import ConfigError, PluginConflictError, PluginError
 from rv_core._options import merge
+from rv_core._scheme import without_secrets
+
+if TYPE_CHECKING:
+    from rv_core._kernel import Kernel
+
+logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -83,6 +92,37 @@ def merged(
                 continue
             _put(entries, origins, user, key, entry)
     return ModelDefaults(entries, origins, conflicts)
+
+
+def gather(
+    sources: Sequence[Source], crossing: Sequence[Member], backend: str, kernel: Kernel
+) -> list[Layer]:
+    """What each source gives; one that is broken is left out with a warning."""
+    layers = []
+    for source in sources:
+        try:
+            owner = source.claim, source.load()
+            caller = Caller(owner, crossing, "rv_model_defaults", returns=list)
+            answers = caller(backend=backend, kernel=kernel)
+            entries: dict[str, Any] = {}
+            for answer in answers:
+                if not isinstance(answer, Mapping):
+                    raise caller.contract_error(f"gave {type(answer).__name__}, not a mapping")
+                entries.update(answer)
+        except PluginError as error:
+            logger.warning("%s (its model defaults are left out; %s)", error, error.hint)
+            continue
+        layers.append(Layer(str(source.claim), entries, source.own))
+    return layers
+
+
+def user_layer(kernel: Kernel) -> Layer | None:
+    """The JSON at the user's URI: backend -> model key -> entry, and maybe ``replace``."""
+    uri = kernel.config.get(KERNEL_SECTION, "model_defaults_uri", type=str)
+    if uri is None:
+        return None
+    origin = without_secrets(uri)
+    return Layer(origin, parse_json(kernel.files.read_str(uri), origin))
 
 
 def parse_json(text: str, origin: str) -> Mapping[str, Any]:

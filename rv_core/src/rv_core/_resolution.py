@@ -110,10 +110,9 @@ class Index:
 
     def _status(self, claim: Claim, outcome: Outcome) -> tuple[str, str]:
         if claim.shadowed:
-            first = next(
-                c for c in self.claims if c.distribution == claim.distribution and not c.shadowed
-            )
-            return SHADOWED, f"another copy comes first on the path: {first.location}"
+            same = [c for c in self.claims if c.distribution == claim.distribution]
+            first = next((f": {c.location}" for c in same if not c.shadowed), "")
+            return SHADOWED, f"another copy comes first on the path{first}"
         if claim.distribution in self.disabled:
             return DISABLED, f"by {self.disabled[claim.distribution]}"
         if not speaks(claim):

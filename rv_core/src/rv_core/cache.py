@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 DEFAULT_MAX_BYTES: Final = 20 * 2**30
 
 # Query parameters of signed URLs: AWS (both signature versions, CloudFront), Google and Azure.
-_SIGNATURE: Final = frozenset(
-    ("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy", "signature")
-    + ("se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv")
-)
+_SIGNATURE: Final = frozenset({
+    *("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy", "signature"),
+    *("se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv"),
+})  # fmt: skip
 _SIGNATURE_PREFIXES: Final = ("x-amz-", "x-goog-")
 _PART = ".part-"
 

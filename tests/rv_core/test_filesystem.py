@@ -1,0 +1,137 @@
+"""What the base class makes of the four primitives, on a storage plugin that has no more."""
+
+from __future__ import annotations
+
+import pytest
+
+import rv_core as rv
+from rv_core import Kernel
+
+
+@pytest.fixture
+def kernel(memory_plugin):
+    return Kernel(path=[memory_plugin("acme-mem", "mem")])
+
+
+def test_text_and_bytes_round_trip(kernel):
+    kernel.files.write_str("mem://a/ü b.txt", "größe")
+    assert kernel.files.read_bytes("mem://a/ü b.txt") == "größe".encode()
+    assert kernel.files.read_str("mem://a/ü b.txt") == "größe"
+
+
+def test_existence_of_files_and_folders(kernel):
+    kernel.files.write_str("mem://a/b/c.txt", "")
+    exists = kernel.files.file_exists
+    assert exists("mem://a/b/c.txt")
+    assert exists("mem://a/b")
+    assert not exists("mem://a/b", include_dir=False)
+    assert not exists("mem://a/b/c")
+
+
+def test_a_download_that_dies_leaves_the_old_file(kernel, tmp_path):
+    target = tmp_path / "x"
+    target.write_text("old")
+    with pytest.raises(rv.NotFoundError):
+        kernel.filesystem("mem://none").copy_from("mem://none", target)
+
+    def stop(progress):
+        raise KeyboardInterrupt
+
+    kernel.files.write_str("mem://new", "new")
+    with pytest.raises(KeyboardInterrupt):
+        kernel.filesystem("mem://new").copy_from("mem://new", target, stop)
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir() if p.name != "site"] == ["x"]
+
+
+def test_copying_reports_its_progress(kernel, tmp_path):
+    kernel.files.write_bytes("mem://big", bytes(3 << 20))
+    seen = []
+    kernel.files.copy("mem://big", "mem://copy", seen.append)
+    assert [p.done for p in seen] == [1 << 20, 2 << 20, 3 << 20]
+    assert {(p.total, p.unit) for p in seen} == {(3 << 20, "B")}
+
+
+def test_sync_down_makes_the_folder_equal_and_keeps_what_is_unchanged(kernel, tmp_path):
+    for name in ("bus/1", "bus/deep/2", "bush/3"):
+        kernel.files.write_str(f"mem://{name}", name)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "extra").write_text("x")
+    kernel.files.sync_from_dir("mem://bus", tmp_path / "here", delete=True)
+    found = {
+        str(p.relative_to(tmp_path / "here")) for p in (tmp_path / "here").rglob("*") if p.is_file()
+    }
+    assert found == {"1", "deep/2"}
+
+
+def test_sync_down_from_nothing_deletes_nothing(kernel, tmp_path):
+    (tmp_path / "extra").write_text("x")
+    kernel.files.sync_from_dir("mem://nowhere", tmp_path, delete=True)
+    assert (tmp_path / "extra").exists()
+
+
+@pytest.mark.parametrize("key", ["../evil", "a/../../evil", "a\\..\\evil", "a//b", "./a", "nul\0"])
+def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(kernel, tmp_path, key):
+    kernel.files.write_str("mem://d/good", "good")
+    kernel.files.write_str(f"mem://d/{key}", "evil")
+    (tmp_path / "here").mkdir()
+    with pytest.raises(rv.StorageError, match="would leave the folder"):
+        kernel.files.sync_from_dir("mem://d", tmp_path / "here")
+    assert [p.name for p in (tmp_path / "here").rglob("*")] == ["good"]
+    assert not (tmp_path / "evil").exists()
+
+
+def test_sync_down_writes_through_no_symbolic_link(kernel, tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "link").symlink_to(outside)
+    kernel.files.write_str("mem://d/link/x", "evil")
+    with pytest.raises(rv.StorageError, match="link/x"):
+        kernel.files.sync_from_dir("mem://d", tmp_path / "here")
+    assert list(outside.iterdir()) == []
+
+
+def test_sync_up_uploads_deletes_and_protects_from_an_empty_source(kernel, tmp_path):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "a").write_text("a")
+    (source / "link").symlink_to(tmp_path)
+    kernel.files.write_str("mem://d/old", "old")
+    kernel.files.sync_to_dir(source, "mem://d", delete=True)
+    assert list(kernel.files.list_paths("mem://d")) == ["mem://d/deep/a"]
+    (source / "deep" / "a").unlink()
+    kernel.files.sync_to_dir(source, "mem://d", delete=True)
+    assert list(kernel.files.list_paths("mem://d")) == ["mem://d/deep/a"]
+    kernel.files.sync_to_dir(source, "mem://d", delete=True, allow_empty=True)
+    assert list(kernel.files.list_paths("mem://d")) == []
+
+
+READ_ONLY = """
+from rv_core import FileInfo, FileSystem, hookimpl
+class Fs(FileSystem):
+    writable = False
+    def open(self, uri, mode="rb"): raise AssertionError("I/O")
+    def info(self, uri): raise AssertionError("I/O")
+    def list_paths(self, uri, ext=""): raise AssertionError("I/O")
+    def delete(self, uri): raise AssertionError("I/O")
+FS = Fs()
+@hookimpl
+def rv_filesystem(uri, mode, kernel):
+    return FS
+"""
+
+
+def test_a_read_only_system_refuses_before_any_io(make_distribution, tmp_path):
+    entry = {"rv.filesystems.v1": {"ro": "acme_ro"}}
+    kernel = Kernel(path=[make_distribution("acme-ro", entry, {"acme_ro.py": READ_ONLY})])
+    uses = [
+        lambda: kernel.files.write_str("ro://u:secret@x?token=abc", "x"),
+        lambda: kernel.files.delete("ro://u:secret@x?token=abc"),
+        lambda: kernel.files.sync_to_dir(tmp_path, "ro://u:secret@x?token=abc"),
+    ]
+    for use in uses:
+        with pytest.raises(rv.NotWritableError, match="ro://x cannot be written") as caught:
+            use()
+        assert "secret" not in str(caught.value)
+        assert "abc" not in str(caught.value)

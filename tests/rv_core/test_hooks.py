@@ -1,0 +1,174 @@
+"""Cross-cutting plugins: they see every call, wrap what others answer, and own no key."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from types import ModuleType
+
+import pytest
+
+import rv_core as rv
+from rv_core import Kernel
+
+DENY = """
+from rv_core import AccessDeniedError, hookimpl
+
+@hookimpl(wrapper=True)
+def rv_filesystem(uri, mode, kernel):
+    if "secret" in uri:
+        raise AccessDeniedError(f"the audit policy denies {uri}")
+    return (yield)
+"""
+
+COUNT = """
+from rv_core import FileSystem, hookimpl
+
+CALLS = []
+
+class Counting(FileSystem):
+    def __init__(self, inner):
+        self.inner = inner
+    def open(self, uri, mode="rb"):
+        CALLS.append(("open", uri, mode))
+        return self.inner.open(uri, mode)
+    def info(self, uri):
+        CALLS.append(("info", uri))
+        return self.inner.info(uri)
+    def list_paths(self, uri, ext=""):
+        return self.inner.list_paths(uri, ext)
+    def delete(self, uri):
+        self.inner.delete(uri)
+
+@hookimpl(wrapper=True)
+def rv_filesystem(uri, mode, kernel):
+    return Counting((yield))
+"""
+
+
+def test_a_wrapper_denies_a_uri(memory_plugin, make_distribution):
+    path = memory_plugin("acme-mem", "mem")
+    make_distribution(
+        "acme-audit", {"rv.hooks.v1": {"audit": "acme_audit"}}, {"acme_audit.py": DENY}
+    )
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("mem://open", "x")
+    for use in (kernel.files.read_str, kernel.files.delete, kernel.files.local_path):
+        with pytest.raises(rv.AccessDeniedError, match="audit policy"):
+            use("mem://secret")
+    with pytest.raises(rv.AccessDeniedError):
+        kernel.files.copy("mem://open", "mem://secret")
+
+
+def test_a_wrapper_returns_a_proxy_that_counts_calls(memory_plugin, make_distribution):
+    path = memory_plugin("acme-mem", "mem")
+    make_distribution(
+        "acme-count", {"rv.hooks.v1": {"count": "acme_count"}}, {"acme_count.py": COUNT}
+    )
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("mem://a", "x")
+    kernel.files.read_str("mem://a")
+    assert sys.modules["acme_count"].CALLS == [("open", "mem://a", "wb"), ("open", "mem://a", "rb")]
+
+
+def test_cross_cutting_plugins_are_not_imported_before_the_first_hook_call(
+    memory_plugin, make_distribution
+):
+    path = memory_plugin("acme-mem", "mem")
+    make_distribution(
+        "acme-audit", {"rv.hooks.v1": {"audit": "acme_audit"}}, {"acme_audit.py": DENY}
+    )
+    kernel = Kernel(path=[path])
+    kernel.plugins()
+    assert "acme_audit" not in sys.modules
+    kernel.filesystem("mem://x")
+    assert "acme_audit" in sys.modules
+
+
+def test_a_broken_cross_cutting_plugin_is_left_out_with_a_warning(
+    memory_plugin, make_distribution, caplog
+):
+    path = memory_plugin("acme-mem", "mem")
+    make_distribution(
+        "acme-audit", {"rv.hooks.v1": {"audit": "acme_audit"}}, {"acme_audit.py": "1/0"}
+    )
+    kernel = Kernel(path=[path])
+    with caplog.at_level(logging.WARNING):
+        kernel.files.write_str("mem://x", "x")
+    assert "acme-audit 1.0" in caplog.text
+    assert {p.distribution: p.status for p in kernel.plugins()}["acme-audit"] == "broken"
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_required_hooks_that_are_not_in_use_stop_everything(
+    installed, memory_plugin, make_distribution
+):
+    path = memory_plugin("acme-mem", "mem")
+    if installed:
+        entry = {"rv.hooks.v1": {"audit": "acme_audit"}}
+        make_distribution("acme-audit", entry, {"acme_audit.py": "1/0"})
+    kernel = Kernel(path=[path], config={"rv": {"require_hooks": ["acme-audit"]}})
+    with pytest.raises(rv.RVError, match="acme-audit"):
+        kernel.filesystem("mem://x")
+
+
+def test_a_cross_cutting_plugin_cannot_answer_for_a_key(memory_plugin, make_distribution, caplog):
+    path = memory_plugin("acme-mem", "mem")
+    source = """
+    from rv_core import hookimpl
+    @hookimpl(tryfirst=True)
+    def rv_filesystem(uri, mode, kernel):
+        raise RuntimeError("never called")
+    """
+    make_distribution("acme-sly", {"rv.hooks.v1": {"sly": "acme_sly"}}, {"acme_sly.py": source})
+    kernel = Kernel(path=[path])
+    kernel.filesystem("mem://x")
+    assert "acme-sly 1.0 is cross-cutting, but implements rv_filesystem" in caplog.text
+
+
+def test_a_bug_in_a_wrapper_is_blamed_on_the_wrapper(memory_plugin, make_distribution):
+    path = memory_plugin("acme-mem", "mem")
+    source = """
+    from rv_core import hookimpl
+    @hookimpl(wrapper=True)
+    def rv_filesystem(uri, mode, kernel):
+        fs = yield
+        raise KeyError("oops")
+    """
+    make_distribution("acme-buggy", {"rv.hooks.v1": {"b": "acme_buggy"}}, {"acme_buggy.py": source})
+    with pytest.raises(rv.PluginLoadError) as caught:
+        Kernel(path=[path]).filesystem("mem://x")
+    assert caught.value.distribution == "acme-buggy"
+    assert "acme_buggy.py" in str(caught.value)
+
+
+def test_plugins_may_bring_hookspecs_and_kinds_of_their_own(make_distribution):
+    specs = ModuleType("specs")
+    exec(
+        "from rv_core import hookspec\n@hookspec(firstresult=True)\ndef paint_color(key): ...",
+        specs.__dict__,
+    )
+    source = """
+    from rv_core import hookimpl
+    @hookimpl
+    def paint_color(key):
+        return {"RED": "#ff0000"}.get(key)
+    """
+    path = make_distribution(
+        "acme-red", {"rv.colors.v1": {"RED": "acme_red"}}, {"acme_red.py": source}
+    )
+    kernel = Kernel(path=[path])
+    assert kernel.keys("colors") == ["RED"]
+    assert kernel.call("rv.colors.v1", "RED", "paint_color", specs, key="RED") == "#ff0000"
+    with pytest.raises(rv.UnknownKeyError, match="colors 'BLUE'"):
+        kernel.call("rv.colors.v1", "BLUE", "paint_color", specs, key="BLUE")
+    with pytest.raises(rv.PluginContractError, match="str, not int"):
+        Kernel(path=[path]).call("rv.colors.v1", "RED", "paint_color", specs, int, key="RED")
+
+
+def test_load_gives_the_object_an_entry_point_names(make_distribution):
+    path = make_distribution(
+        "acme-cmd", {"rv.commands.v1": {"hi": "acme_cmd:group.hi"}},
+        {"acme_cmd.py": "class group:\n    hi = 'hello'\n"},
+    )  # fmt: skip
+    assert Kernel(path=[path]).load("rv.commands.v1", "hi") == "hello"
