@@ -1,0 +1,28 @@
+"""What rv-fs-http announces: storage behind ``http://`` and ``https://``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from rv_core import hookimpl
+
+if TYPE_CHECKING:
+    from rv_core import FileSystem, Kernel
+
+_of_kernel: WeakKeyDictionary[Kernel, FileSystem] = WeakKeyDictionary()
+
+
+@hookimpl
+def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem | None:
+    found = _of_kernel.get(kernel)
+    if found is None:
+        from rv_fs_http._filesystem import HttpFileSystem
+
+        setting = kernel.config.get
+        found = _of_kernel[kernel] = HttpFileSystem(
+            connect_timeout=setting("http", "connect_timeout", 5.0),
+            read_timeout=setting("http", "read_timeout", 10.0),
+        )
+        found.cache = kernel.cache
+    return found if found.matches_uri(uri) else None
