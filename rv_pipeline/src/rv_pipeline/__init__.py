@@ -1,0 +1,81 @@
+"""RV's pipeline: experiments over georeferenced imagery, from rasters and labels to a bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rv_pipeline.experiment import (
+        AnalyzeOptions,
+        ChipOptions,
+        Experiment,
+        PredictOptions,
+        TaskConfig,
+    )
+    from rv_pipeline.loading import load_experiments
+    from rv_pipeline.predictor import Predictor
+    from rv_pipeline.running import run
+    from rv_pipeline.scenes import (
+        CastTransformerConfig,
+        DatasetConfig,
+        LabelConfig,
+        RasterConfig,
+        SceneConfig,
+        StatsTransformerConfig,
+        open_scene,
+    )
+    from rv_pipeline.tasks.chip_classification import CellOptions
+    from rv_pipeline.tasks.task import Task
+
+_HOMES = {
+    "AnalyzeOptions": "experiment",
+    "CastTransformerConfig": "scenes",
+    "CellOptions": "tasks.chip_classification",
+    "ChipOptions": "experiment",
+    "DatasetConfig": "scenes",
+    "Experiment": "experiment",
+    "LabelConfig": "scenes",
+    "PredictOptions": "experiment",
+    "Predictor": "predictor",
+    "RasterConfig": "scenes",
+    "SceneConfig": "scenes",
+    "StatsTransformerConfig": "scenes",
+    "Task": "tasks.task",
+    "TaskConfig": "experiment",
+    "load_experiments": "loading",
+    "open_scene": "scenes",
+    "run": "running",
+}
+
+__all__ = [
+    "AnalyzeOptions",
+    "CastTransformerConfig",
+    "CellOptions",
+    "ChipOptions",
+    "DatasetConfig",
+    "Experiment",
+    "LabelConfig",
+    "PredictOptions",
+    "Predictor",
+    "RasterConfig",
+    "SceneConfig",
+    "StatsTransformerConfig",
+    "Task",
+    "TaskConfig",
+    "load_experiments",
+    "open_scene",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, so that ``import rv_pipeline`` costs nothing."""
+    from importlib import import_module
+
+    if name in _HOMES:
+        return getattr(import_module(f"rv_pipeline.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'rv_pipeline' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

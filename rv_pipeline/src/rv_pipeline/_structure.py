@@ -1,0 +1,168 @@
+"""Plain data, as YAML and JSON spell it, into the config classes."""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import BaseValidationError, Converter
+from cattrs.errors import (
+    AttributeValidationNote,
+    ForbiddenExtraKeysError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn
+from rv_core import BackendConfig, ClassMap, ConfigError, RVError
+
+from rv_pipeline.scenes import (
+    CastTransformerConfig,
+    LabelConfig,
+    RasterConfig,
+    StatsTransformerConfig,
+    TransformerConfig,
+)
+
+Path = tuple[str | int, ...]
+"""The way from the top of the data to one value in it."""
+
+T = TypeVar("T")
+
+_FIELD = re.compile(r"\w+\.(\w+) ")
+_TRANSFORMERS = {cls.type: cls for cls in (StatsTransformerConfig, CastTransformerConfig)}
+
+
+@attrs.frozen
+class Complaint:
+    """What is wrong with the data, and where."""
+
+    path: Path
+    message: str
+    hint: str | None = None
+
+
+class StructureError(Exception):
+    """Data that spells no config object; ``complaint`` says why."""
+
+    def __init__(self, complaint: Complaint) -> None:
+        super().__init__(complaint.message)
+        self.complaint = complaint
+
+
+def structure(data: Any, cls: type[T]) -> T:
+    """The config object that the data spells; raises `StructureError`."""
+    try:
+        return _converter().structure(data, cls)
+    except Exception as error:
+        raise StructureError(_complaint(error, ())) from error
+
+
+@cache
+def _converter() -> Converter:
+    converter = Converter()
+    for kind, name in ((str, "text"), (int, "a whole number"), (float, "a number"), (bool, "")):
+        converter.register_structure_hook(kind, _exactly(kind, name or "true or false"))
+    converter.register_structure_hook_func(lambda t: t == tuple[str, ...], _strings)
+    converter.register_structure_hook_func(lambda t: t == Mapping[str, str], lambda v, _: _mapping(v))
+    converter.register_structure_hook_func(lambda t: typing.get_origin(t) is typing.Literal, _as_is)
+    converter.register_structure_hook_func(lambda t: t == BackendConfig | dict[str, Any], _as_is)
+    converter.register_structure_hook_func(attrs.has, _fields(converter))
+    converter.register_structure_hook(ClassMap, _as_is)  # the field's converter reads it
+    converter.register_structure_hook_func(
+        lambda t: t == TransformerConfig, lambda value, _: _transformer(value, converter)
+    )
+    return converter
+
+
+def _fields(converter: Converter) -> Any:
+    """The hook for config classes: a mapping of their fields, and nothing else."""
+    made: dict[type, Any] = {}
+
+    def hook(value: Any, cls: type) -> Any:
+        if cls in (RasterConfig, LabelConfig) and isinstance(value, str | list):
+            value = {"uris": value}
+        if cls not in made:
+            made[cls] = make_dict_structure_fn(
+                cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
+            )
+        return made[cls](_mapping(value), cls)
+
+    return hook
+
+
+def _exactly(kind: type, name: str) -> Any:
+    def hook(value: Any, _: type) -> Any:
+        fits = isinstance(value, int | float if kind is float else kind)
+        if not fits or (isinstance(value, bool) and kind is not bool):
+            quotes = ": put it in quotes" if kind is str and isinstance(value, int | float) else ""
+            raise ConfigError(f"{value!r} is not {name}{quotes}")
+        return value
+
+    return hook
+
+
+def _strings(value: Any, _: Any) -> tuple[str, ...]:
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
+        raise ConfigError(f"{value!r} is not text or a list of texts")
+    return tuple(items)
+
+
+def _as_is(value: Any, _: Any) -> Any:
+    return value
+
+
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{value!r} stands where a mapping of names to values is needed")
+    return value
+
+
+def _transformer(value: Any, converter: Converter) -> Any:
+    fields = {"type": value} if isinstance(value, str) else dict(_mapping(value))
+    name = fields.pop("type", None)
+    if name not in _TRANSFORMERS:
+        close = get_close_matches(str(name), _TRANSFORMERS, n=1)
+        raise ConfigError(
+            f"there is no transformer of type {name!r}",
+            hint=f"did you mean {close[0]!r}?"
+            if close
+            else f"the types are {', '.join(_TRANSFORMERS)}",
+        )
+    return converter.structure(fields, _TRANSFORMERS[name])
+
+
+def _complaint(error: BaseException, path: Path) -> Complaint:
+    """The first thing that is wrong, and the way to it; an unknown key before a missing one,
+    which it may be a misspelling of."""
+    if isinstance(error, BaseValidationError):
+        inner = min(error.exceptions, key=lambda e: not isinstance(e, ForbiddenExtraKeysError))
+        return _complaint(inner, path + _step(inner))
+    if isinstance(error, ForbiddenExtraKeysError):
+        extra = min(error.extra_fields, key=str)
+        known = [field.name for field in attrs.fields(error.cl)]
+        close = get_close_matches(str(extra), known, n=1)
+        return Complaint(
+            (*path, extra),
+            f"unknown key {extra!r}",
+            f"did you mean {close[0]!r}?" if close else f"the keys here are {', '.join(known)}",
+        )
+    if isinstance(error, KeyError):  # raised on the way into the mapping that lacks it
+        return Complaint(path[:-1], f"the key {error.args[0]!r} is missing")
+    if isinstance(error, RVError):
+        named = _FIELD.match(error.message)
+        return Complaint((*path, named[1]) if named else path, error.message, error.hint)
+    return Complaint(path, str(error) or type(error).__name__)
+
+
+def _step(error: BaseException) -> Path:
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, AttributeValidationNote):
+            return (note.name,)
+        if isinstance(note, IterableValidationNote):
+            return (note.index,)
+    return ()

@@ -1,0 +1,82 @@
+"""What the pipeline adds to ``rv``: ``run``, ``ls`` and ``predict``.
+
+This module is imported whenever ``rv --help`` lists the commands, so it only declares them; the
+work is in the modules beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+arguments_option = click.option(
+    "-a",
+    "--arg",
+    "arguments",
+    type=(str, str),
+    multiple=True,
+    metavar="KEY VALUE",
+    help="An argument of the experiment file; may be given several times.",
+)
+filter_option = click.option(
+    "-f", "--filter", "pattern", metavar="GLOB", help="Only experiments with such an id."
+)
+
+
+@click.command()
+@click.argument("file")
+@click.argument("commands", nargs=-1, metavar="[COMMAND]...")
+@arguments_option
+@filter_option
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and why; run nothing.")
+@click.option("--rerun", is_flag=True, help="Run what is unchanged, too.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Processes that cut chips; setting: [pipeline] workers, else 1.",
+)
+@click.option("--runner", default="LOCAL", show_default=True, help="The key of a runner.")
+@click.pass_obj
+def run(kernel: Any, **options: Any) -> None:
+    """Run the experiments of FILE (.py or .yaml).
+
+    COMMANDS are analyze, chip, train, predict, eval and bundle; all of them if none is given.
+    What has been done already and is unchanged is skipped.
+    """
+    from rv_pipeline.cli._run import run_file
+
+    run_file(kernel, **options)
+
+
+@click.command()
+@click.argument("file")
+@arguments_option
+@filter_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+@click.pass_obj
+def ls(kernel: Any, **options: Any) -> None:
+    """List the experiments of FILE, their commands and the state of each."""
+    from rv_pipeline.cli._ls import list_file
+
+    list_file(kernel, **options)
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("image")
+@click.argument("out")
+@click.option(
+    "--crs",
+    type=click.Choice(["image", "EPSG:4326"]),
+    help="CRS of the result, if not that of the bundle's experiment.",
+)
+@click.pass_obj
+def predict(kernel: Any, **options: Any) -> None:
+    """Predict IMAGE with BUNDLE and write the result, GeoJSON, to OUT; each is a path or a URI."""
+    from rv_pipeline.cli._predict import predict_image
+
+    predict_image(kernel, **options)
+
+
+__all__ = ["ls", "predict", "run"]

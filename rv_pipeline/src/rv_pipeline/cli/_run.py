@@ -1,0 +1,146 @@
+"""``rv run``: plan, run, and say what came of it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rv_pipeline import dag
+from rv_pipeline.cli._progress import seconds, shown_progress
+from rv_pipeline.cli._tables import show_table
+from rv_pipeline.commands import COMMANDS, command_names
+from rv_pipeline.loading import load_experiments, select
+from rv_pipeline.preflight import check_scenes
+from rv_pipeline.runners import find_runner
+from rv_pipeline.runners.local import RunOptions, StepReport
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from rv_core import Kernel
+
+
+def run_file(
+    kernel: Kernel,
+    file: str,
+    commands: tuple[str, ...],
+    arguments: tuple[tuple[str, str], ...],
+    pattern: str | None,
+    dry_run: bool,
+    rerun: bool,
+    workers: int | None,
+    runner: str,
+) -> None:
+    experiments = select(load_experiments(file, dict(arguments), kernel), pattern, file)
+    steps = dag.build(experiments, command_names(commands), kernel)
+    decisions = dag.plan(steps, kernel, rerun=rerun)
+    if dry_run:
+        _show_plan(steps, decisions)
+        return
+    check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
+    if workers is None:
+        workers = kernel.config.get("pipeline", "workers", 1, int)
+    stop = Stop()
+    with shown_progress() as on_progress, stop.listening():
+        options = RunOptions(
+            rerun=rerun,
+            workers=workers,
+            on_progress=on_progress,
+            on_step=lambda report: _say(report, stop),
+            should_stop=stop.asked,
+        )
+        reports = find_runner(runner, kernel).run(steps, kernel, options)
+    _show_reports(reports)
+
+
+class Stop:
+    """Ctrl-C: the first one is passed on to a command that can stop by itself, and leave a state
+    to resume from; a second one, and the first for other commands, interrupts at once."""
+
+    def __init__(self) -> None:
+        self.patient = False
+        self._asked = False
+
+    def asked(self) -> bool:
+        return self._asked
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield  # only the main thread may handle signals
+            return
+        before = signal.signal(signal.SIGINT, self._handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked or not self.patient:
+            raise KeyboardInterrupt
+        self._asked = True
+        click.echo("Stopping after this step; Ctrl-C again stops at once.", err=True)
+
+
+def _say(report: StepReport, stop: Stop) -> None:
+    name = f"{report.command.upper()} {report.experiment_id}"
+    if report.status == "running":
+        stop.patient = COMMANDS[report.command].stops_by_itself
+        click.echo(f"{name}: running ({report.reason})", err=True)
+        return
+    stop.patient = False
+    if report.status == "skipped":
+        click.echo(f"{name}: skipped ({report.reason})", err=True)
+        return
+    line = report.summary.get("line")
+    click.echo(f"{name}: {seconds(report.seconds)}" + (f", {line}" if line else ""), err=True)
+
+
+def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> None:
+    rows = [
+        [
+            step.experiment.id,
+            step.command.name.upper(),
+            "run" if decision.runs else "skip",
+            decision.reason,
+            step.uri,
+        ]
+        for step, decision in zip(steps, decisions, strict=True)
+    ]
+    show_table(("experiment", "command", "plan", "why", "output"), rows)
+
+
+def _show_reports(reports: Sequence[StepReport]) -> None:
+    rows = [
+        [
+            report.experiment_id,
+            report.command.upper(),
+            "skipped" if report.status == "skipped" else seconds(report.seconds),
+            report.uri,
+        ]
+        for report in reports
+    ]
+    show_table(("experiment", "command", "time", "output"), rows)
+    for report in reports:
+        overall = report.summary.get("overall") if report.command == "eval" else None
+        if overall and overall.get("cells"):
+            click.echo()
+            _show_metrics(report.experiment_id, overall)
+
+
+def _show_metrics(experiment_id: str, overall: dict[str, Any]) -> None:
+    rows = [*overall["classes"].items(), ("macro average", overall["macro_average"])]
+    rows.append(("weighted average", overall["weighted_average"]))
+    show_table(
+        (experiment_id, "precision", "recall", "F1", "support"),
+        [
+            [name, *(f"{figures[x]:.3f}" for x in ("precision", "recall", "f1")), str(figures["support"])]
+            for name, figures in rows
+        ],
+    )
+    click.echo(f"accuracy {overall['accuracy']:.3f} over {overall['cells']} cells")

@@ -1,0 +1,73 @@
+"""EVAL: compare predictions with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from rv_core import Progress
+
+from rv_pipeline.commands.analyze import read_stats
+from rv_pipeline.commands.chip import scene_uris
+from rv_pipeline.commands.command import Command, Job, Result
+from rv_pipeline.fingerprint import digest_of, plain
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+    from rv_pipeline.experiment import Experiment
+    from rv_pipeline.scenes import Scene, SceneConfig
+
+EVAL_NAME: Final = "eval.json"
+
+
+class Evaluate(Command):
+    name: ClassVar[str] = "eval"
+    upstream: ClassVar[tuple[str, ...]] = ("analyze", "predict")
+
+    def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
+        return {
+            "task": plain(experiment.task),
+            "scenes": [plain(scene) for scene in evaluated_scenes(experiment)],
+        }
+
+    def inputs(self, experiment: Experiment) -> tuple[str, ...]:
+        return tuple(uri for s in evaluated_scenes(experiment) for uri in scene_uris(s))
+
+    def plugins(self, experiment: Experiment) -> tuple[tuple[str, str], ...]:
+        return (("tasks", experiment.task.key),)
+
+    def run(self, job: Job) -> Result:
+        from rv_pipeline.scenes import open_scene
+        from rv_pipeline.tasks.task import find_task
+
+        experiment = job.experiment
+        task = find_task(experiment.task, job.kernel)
+        stats = read_stats(job.upstream["analyze"])
+        configs = evaluated_scenes(experiment)
+
+        def scenes() -> Iterator[tuple[str, Scene, str]]:
+            for done, config in enumerate(configs):
+                with open_scene(
+                    config, job.kernel, classes=experiment.task.classes, stats=stats
+                ) as scene:
+                    predicted = job.upstream["predict"].path(task.prediction_name(config.id))
+                    yield config.id, scene, predicted
+                job.context.on_progress(Progress("EVAL", done + 1, len(configs), "scene"))
+
+        figures = task.evaluate(scenes(), job.kernel)
+        job.begin()
+        job.output.write_json(EVAL_NAME, figures)
+        job.keep_only([EVAL_NAME])
+        return Result(_summary(figures), digest_of(figures))
+
+
+def evaluated_scenes(experiment: Experiment) -> tuple[SceneConfig, ...]:
+    """The predicted scenes that have labels; may be none."""
+    return tuple(s for s in experiment.predicted_scenes if s.labels is not None)
+
+
+def _summary(figures: dict[str, Any]) -> dict[str, Any]:
+    overall = figures["overall"]
+    line = f"macro F1 {overall['macro_average']['f1']:.3f}, accuracy {overall['accuracy']:.3f}"
+    return {"line": line if overall["cells"] else "no labelled scenes", "overall": overall}

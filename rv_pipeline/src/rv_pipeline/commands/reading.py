@@ -1,0 +1,123 @@
+"""Reading the windows of a scene in an order and in pieces that suit the file."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from rv_core import DataError, Window
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rv_pipeline.rasters import RasterSource
+
+    Read = tuple[Window, NDArray[Any], NDArray[np.bool_] | None]
+
+_STRIP_PIXELS: Final = 4 << 20
+"""Pixels that are read at a time: a few rows of a tiled file's blocks, some 12 MB of RGB."""
+
+T = TypeVar("T")
+
+
+def read_windows(raster: RasterSource, windows: Iterable[Window]) -> Iterator[Read]:
+    """Each window with its pixels [H, W, C] and, where some are without data, which.
+
+    Neighbours in a row of windows are read as one strip, so that no block of the file is decoded
+    twice for it.
+    """
+    for strip, members in strips(windows):
+        pixels, nodata = raster.read(strip)
+        for window in members:
+            left, top = window.col_off - strip.col_off, window.row_off - strip.row_off
+            place = (slice(top, top + window.height), slice(left, left + window.width))
+            hole = None if nodata is None else nodata[place]
+            yield window, pixels[place], hole if hole is not None and hole.any() else None
+
+
+def strips(
+    windows: Iterable[Window], max_pixels: int = _STRIP_PIXELS
+) -> Iterator[tuple[Window, Sequence[Window]]]:
+    """Runs of windows that lie side by side in one row, each with the window around them all.
+
+    Gaps of up to one window's width are read over. Windows come in the order given.
+    """
+    run: list[Window] = []
+    for window in windows:
+        if run and not _continues(run, window, max_pixels):
+            yield _around(run), run
+            run = []
+        run.append(window)
+    if run:
+        yield _around(run), run
+
+
+def _continues(run: Sequence[Window], window: Window, max_pixels: int) -> bool:
+    first, last = run[0], run[-1]
+    return (
+        (window.row_off, window.height) == (last.row_off, last.height)
+        and last.col_off <= window.col_off <= last.col_off + 2 * last.width
+        and (window.col_off + window.width - first.col_off) * window.height <= max_pixels
+    )
+
+
+def _around(run: Sequence[Window]) -> Window:
+    left = run[0].col_off
+    right = max(window.col_off + window.width for window in run)
+    return Window(left, run[0].row_off, right - left, run[0].height)
+
+
+def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """The same items, made by a thread that works up to ``depth`` items ahead.
+
+    An exception of the thread is raised here; the thread ends when the iteration is left.
+    """
+    filled: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
+    left = threading.Event()
+
+    def put(item: T | None, error: BaseException | None, end: bool) -> bool:
+        while not left.is_set():
+            try:
+                filled.put((item, error, end), timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item, None, False):
+                    return
+            put(None, None, True)
+        except BaseException as error:  # noqa: BLE001  # it is raised where the items are used
+            put(None, error, True)
+
+    thread = threading.Thread(target=work, name="rv-read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error, end = filled.get()
+            if error is not None:
+                raise error
+            if end:
+                return
+            yield item  # type: ignore[misc]  # only the end has none
+    finally:
+        left.set()
+        thread.join()
+
+
+@contextmanager
+def about(scene_id: str) -> Iterator[None]:
+    """Say in a `DataError` which scene it is about."""
+    try:
+        yield
+    except DataError as error:
+        if scene_id in error.message:
+            raise
+        raise DataError(f"scene {scene_id!r}: {error.message}", hint=error.hint) from error

@@ -1,0 +1,169 @@
+"""What has to run, and why: the graph of commands over one or several experiments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from rv_core import ConfigError
+
+from rv_pipeline.commands import COMMANDS, Command
+from rv_pipeline.fingerprint import (
+    Fingerprint,
+    describe,
+    differences,
+    identify,
+    plugin_versions,
+)
+from rv_pipeline.outputs import Output
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+    from rv_pipeline.experiment import Experiment
+
+NOT_YET_RUN: Final = "not yet run"
+UNCHANGED: Final = "unchanged"
+FORCED: Final = "--rerun"
+
+
+@attrs.frozen
+class Step:
+    """One command whose output is made once, for all ``experiments`` that share it; the first of
+    them gives the options, which are the same for all."""
+
+    command: Command
+    experiments: tuple[Experiment, ...]
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.experiments[0]
+
+    @property
+    def uri(self) -> str:
+        return self.experiment.output_uri(self.command.name)
+
+    @property
+    def key(self) -> str:
+        return self.experiment.key_of(self.command.name)
+
+    @property
+    def name(self) -> str:
+        return f"{self.command.name.upper()} {self.key}"
+
+    def upstream_uris(self, experiment: Experiment | None = None) -> dict[str, str]:
+        """Command -> output that this step reads."""
+        experiment = experiment or self.experiment
+        return {name: experiment.output_uri(name) for name in self.command.upstream}
+
+
+@attrs.frozen
+class Decision:
+    """Whether a step runs, and why. ``resume``: an unfinished run of the same is gone on with.
+    ``fingerprint``: ``None`` while a command upstream still has to run."""
+
+    runs: bool
+    reason: str
+    fingerprint: Fingerprint | None = None
+    resume: bool = False
+
+
+def build(experiments: Sequence[Experiment], commands: Iterable[str], kernel: Kernel) -> list[Step]:
+    """The steps, each after those that it needs, experiment by experiment.
+
+    Raises `ConfigError` where experiments share a key and would make different things of it, and
+    what a command says of options that make no sense.
+    """
+    names = list(commands)
+    shared: dict[str, list[Experiment]] = {}
+    order: list[tuple[str, str]] = []
+    for experiment in experiments:
+        for name in names:
+            uri = experiment.output_uri(name)
+            if uri not in shared:
+                order.append((name, uri))
+            shared.setdefault(uri, []).append(experiment)
+    steps = [Step(COMMANDS[name], tuple(shared[uri])) for name, uri in order]
+    for step in steps:
+        _check_shared(step, kernel)
+    return steps
+
+
+def plan(steps: Sequence[Step], kernel: Kernel, *, rerun: bool = False) -> list[Decision]:
+    """What each step would do if the run started now.
+
+    Raises `NotFoundError` for inputs that are missing, and `ConfigError` where a step needs the
+    output of a command that is not there and not among the steps.
+    """
+    running: set[str] = set()
+    decisions = []
+    for step in steps:
+        decision = decide(step, kernel, running=running, rerun=rerun)
+        if decision.runs:
+            running.add(step.uri)
+        decisions.append(decision)
+    return decisions
+
+
+def decide(
+    step: Step, kernel: Kernel, *, running: Collection[str] = (), rerun: bool = False
+) -> Decision:
+    """Whether a step has to run. ``running``: outputs that will be made anew before it."""
+    pending = [
+        name for name, uri in step.upstream_uris().items() if uri in running
+    ]
+    inputs = {uri: identify(uri, kernel) for uri in step.command.inputs(step.experiment)}
+    if pending:
+        names = " and ".join(name.upper() for name in pending)
+        return Decision(True, FORCED if rerun else f"{names} runs before it")
+    fingerprint = _fingerprint(step, inputs, kernel)
+    output = Output(step.uri, kernel)
+    done = output.done()
+    if rerun:
+        return Decision(True, FORCED, fingerprint)
+    if done is None:
+        if output.started() == fingerprint.digest:
+            return Decision(True, "the last run was cut short", fingerprint, resume=True)
+        return Decision(True, NOT_YET_RUN, fingerprint)
+    changes = differences(done.fingerprint, fingerprint)
+    if changes:
+        return Decision(True, f"changed: {describe(changes)}", fingerprint)
+    damage = output.damage(done)
+    if damage:
+        return Decision(True, f"damaged: {damage}", fingerprint)
+    return Decision(False, UNCHANGED, fingerprint)
+
+
+def _fingerprint(step: Step, inputs: Mapping[str, str], kernel: Kernel) -> Fingerprint:
+    upstream = {}
+    for name, uri in step.upstream_uris().items():
+        done = Output(uri, kernel).done()
+        if done is None:
+            raise ConfigError(
+                f"{step.name} needs the output of {name.upper()} at {uri}, which is not there",
+                hint=f"run {name} first, or leave the commands out to run all that is needed",
+            )
+        upstream[name] = done.identity
+    return Fingerprint(
+        config=step.command.config(step.experiment, kernel),
+        inputs=inputs,
+        upstream=upstream,
+        plugins=plugin_versions(kernel, step.command.plugins(step.experiment)),
+    )
+
+
+def _check_shared(step: Step, kernel: Kernel) -> None:
+    """Raises `ConfigError` where the experiments of a step are not of one mind."""
+    first, *others = step.experiments
+    config = step.command.config(first, kernel)
+    for other in others:
+        changes = differences(
+            Fingerprint(config), Fingerprint(step.command.config(other, kernel))
+        )
+        if changes:
+            raise ConfigError(
+                f"experiments {first.id!r} and {other.id!r} share the {step.command.name} output "
+                f"{step.key!r}, but differ in {describe(changes)}",
+                hint=f"give one of them another {step.command.name}_key",
+            )

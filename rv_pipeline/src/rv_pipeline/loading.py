@@ -1,0 +1,199 @@
+"""Reading experiment files: Python or YAML, the same `Experiment` objects from both.
+
+Relative URIs, in either kind of file and in ``-a`` arguments, are taken from the folder in which
+the run is started, as a shell does: a file can be moved without its data, and ``-a data ./here``
+means what it says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rv_core import ConfigError, NotFoundError, RVError
+
+from rv_pipeline._structure import StructureError, structure
+from rv_pipeline.experiment import Experiment, TaskConfig
+from rv_pipeline.scenes import RasterConfig
+
+if TYPE_CHECKING:
+    import os
+
+    from rv_core import Kernel
+
+    from rv_pipeline._yaml_source import YamlSource
+
+_YAML: Final = (".yaml", ".yml")
+ARGS: Final = "args"
+EXPERIMENTS: Final = "experiments"
+
+
+def load_experiments(
+    file: str | os.PathLike[str],
+    arguments: Mapping[str, str] | None = None,
+    kernel: Kernel | None = None,
+) -> list[Experiment]:
+    """The experiments of a file: ``.py``, or ``.yaml`` / ``.yml``.
+
+    ``arguments``: what ``-a`` gives: parameters of ``exp_...`` functions, or values of
+    ``${name}`` in YAML, where ``args`` at the top holds the defaults. A YAML file is one
+    experiment, or several in a list under ``experiments``.
+    ``kernel``: reads a file at a URI; checks backend fields, with the line in the file, if given.
+
+    Raises `ConfigError`, with file and line, and `NotFoundError`.
+    """
+    name = str(file)
+    path = _local(name, kernel)
+    suffix = Path(name).suffix.lower()
+    arguments = dict(arguments or {})
+    if suffix == ".py":
+        from rv_pipeline._python_source import read
+
+        experiments = read(path, name, arguments)
+    elif suffix in _YAML:
+        experiments = _read_yaml(path, name, arguments, kernel)
+    else:
+        raise ConfigError(
+            f"{name} is no experiment file", hint="its name must end in .py, .yaml or .yml"
+        )
+    ids = [experiment.id for experiment in experiments]
+    doubled = sorted({i for i in ids if ids.count(i) > 1})
+    if doubled:
+        raise ConfigError(
+            f"{name} has several experiments with the id {doubled[0]!r}",
+            hint="give each an id of its own",
+        )
+    return experiments
+
+
+def select(experiments: list[Experiment], pattern: str | None, name: str) -> list[Experiment]:
+    """Those whose id matches a glob; raises `ConfigError` where none does."""
+    if pattern is None:
+        return experiments
+    found = [e for e in experiments if fnmatchcase(e.id, pattern)]
+    if not found:
+        raise ConfigError(
+            f"no experiment of {name} has an id like {pattern!r}",
+            hint=f"there are {', '.join(e.id for e in experiments)}",
+        )
+    return found
+
+
+def task_config(data: Mapping[str, Any]) -> TaskConfig:
+    """The task config that its JSON spells; raises `ConfigError`."""
+    fields = dict(data)
+    classes = fields.get("classes")
+    if isinstance(classes, Mapping) and isinstance(classes.get("classes"), list):
+        fields["classes"] = {c["name"]: c.get("color") for c in classes["classes"]}
+    return _structured(fields, TaskConfig)
+
+
+def raster_config(data: Mapping[str, Any], uri: str) -> RasterConfig:
+    """The raster config of JSON that has no URIs, for one file; raises `ConfigError`."""
+    return _structured({**data, "uris": [uri]}, RasterConfig)
+
+
+def _structured(data: Any, cls: Any) -> Any:
+    try:
+        return structure(data, cls)
+    except StructureError as error:
+        raise ConfigError(error.complaint.message, hint=error.complaint.hint) from error
+
+
+def _local(name: str, kernel: Kernel | None) -> Path:
+    if "://" in name:
+        from rv_core import Kernel as AnyKernel
+
+        return (kernel or AnyKernel()).files.local_path(name)
+    path = Path(name)
+    if not path.is_file():
+        folder = path.parent
+        near = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+        close = get_close_matches(path.name, near, n=1)
+        raise NotFoundError(
+            f"there is no experiment file {name}",
+            hint=f"did you mean {folder / close[0]}?" if close else "see the path",
+        )
+    return path
+
+
+def _read_yaml(
+    path: Path, name: str, arguments: Mapping[str, str], kernel: Kernel | None
+) -> list[Experiment]:
+    from rv_pipeline._yaml_source import fill, parse
+
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} is not UTF-8 text: {error}") from error
+    source = parse(text, name)
+    if not isinstance(source.data, dict):
+        raise ConfigError(
+            f"{name} holds no experiment", hint="its top is a mapping: id, root_uri, task, ..."
+        )
+    source = fill(source, _values(source, arguments))
+    top = {key: value for key, value in source.data.items() if key != ARGS}
+    if EXPERIMENTS not in top:
+        return [_experiment(top, (), source, kernel)]
+    several = top.pop(EXPERIMENTS)
+    if top:
+        raise source.error(
+            (next(iter(top)),),
+            f"{next(iter(top))!r} stands beside 'experiments'",
+            "put it into each experiment of the list",
+        )
+    if not isinstance(several, list) or not several:
+        raise source.error((EXPERIMENTS,), "'experiments' must be a list of experiments")
+    return [_experiment(e, (EXPERIMENTS, i), source, kernel) for i, e in enumerate(several)]
+
+
+def _values(source: YamlSource, arguments: Mapping[str, str]) -> dict[str, str]:
+    """The value of each argument: as given, or its default."""
+    defaults = source.data.get(ARGS) or {}
+    if not isinstance(defaults, dict):
+        raise source.error((ARGS,), "'args' must be a mapping of names to defaults")
+    for given in arguments:
+        if given not in defaults:
+            close = get_close_matches(given, list(map(str, defaults)), n=1)
+            raise ConfigError(
+                f"{source.name} takes no argument {given!r}",
+                hint=f"did you mean {close[0]!r}?"
+                if close
+                else f"it takes {', '.join(map(str, defaults)) or 'none'}",
+            )
+    filled = {str(k): str(v) for k, v in defaults.items() if v is not None}
+    return {**filled, **arguments}
+
+
+def _experiment(
+    data: Any, path: tuple[str | int, ...], source: YamlSource, kernel: Kernel | None
+) -> Experiment:
+    try:
+        experiment = structure(data, Experiment)
+    except StructureError as error:
+        complaint = error.complaint
+        raise source.error(path + complaint.path, complaint.message, complaint.hint) from error
+    if kernel is not None:
+        _check_backend(experiment, (*path, "backend"), source, kernel)
+    return experiment
+
+
+def _check_backend(
+    experiment: Experiment, path: tuple[str | int, ...], source: YamlSource, kernel: Kernel
+) -> None:
+    """Say the line of what the backend does not take, before anything runs."""
+    from rv_pipeline.commands.train import resolved_backend
+
+    try:
+        resolved_backend(experiment, kernel)
+    except ConfigError as error:
+        field = next((f for f in experiment.backend if f"{f!r}" in error.message), None)  # type: ignore[union-attr]
+        where = (*path, field) if field else path
+        raise source.error(where, error.message, error.hint) from error
+    except RVError as error:
+        error.message = f"{source.name}:{source.line_of(path)}: {error.message}"
+        error.args = (error.message,)
+        raise

@@ -1,0 +1,166 @@
+"""A command's output folder: when it counts, and what vouches for it.
+
+``_done.json`` is written last and names every file; without it nothing in the folder counts.
+``_started.json`` says which fingerprint an unfinished run was after, so that it can be resumed.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from rv_core import DataError, NotFoundError, RVError
+
+from rv_pipeline.fingerprint import Fingerprint
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+logger = logging.getLogger(__name__)
+
+DONE_NAME: Final = "_done.json"
+STARTED_NAME: Final = "_started.json"
+LOCK_NAME: Final = "_lock.json"
+_DONE_VERSION: Final = 1
+_CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME)
+
+
+@attrs.frozen
+class DoneRecord:
+    """What ``_done.json`` says.
+
+    ``files``: name relative to the folder -> size in bytes. ``identity``: changes when the
+    content does; downstream fingerprints use it. ``summary``: what the command reported.
+    """
+
+    command: str
+    key: str
+    experiment_id: str
+    fingerprint: Fingerprint
+    identity: str
+    files: Mapping[str, int | None]
+    seconds: float
+    finished: str
+    summary: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def to_json(self) -> str:
+        data = {"version": _DONE_VERSION, **attrs.asdict(self, recurse=False)}
+        data["fingerprint"] = {"digest": self.fingerprint.digest, **self.fingerprint.to_dict()}
+        return json.dumps(data, indent=1, sort_keys=True) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> DoneRecord | None:
+        """``None`` for a record of another version or one that is not whole."""
+        try:
+            data = json.loads(text)
+            if data["version"] != _DONE_VERSION:
+                return None
+            data["fingerprint"] = Fingerprint.from_dict(data["fingerprint"])
+            return cls(**{field.name: data[field.name] for field in attrs.fields(cls)})
+        except (ValueError, KeyError, TypeError):
+            return None
+
+
+@attrs.frozen
+class Output:
+    """The folder of one command's output."""
+
+    uri: str
+    kernel: Kernel = attrs.field(repr=False)
+
+    def path(self, name: str) -> str:
+        """The URI of a file in the folder."""
+        return f"{self.uri}/{name}"
+
+    def done(self) -> DoneRecord | None:
+        """The record of a finished run, or ``None``."""
+        text = self._read(DONE_NAME)
+        return None if text is None else DoneRecord.from_json(text)
+
+    def started(self) -> str | None:
+        """The fingerprint digest of an unfinished run, or ``None``."""
+        text = self._read(STARTED_NAME)
+        try:
+            return None if text is None else str(json.loads(text)["fingerprint"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def files(self) -> dict[str, int | None]:
+        """Name -> size of all files in the folder, those that control it left out."""
+        return {
+            name: self.kernel.files.info(self.path(name)).size
+            for name in self._names()
+            if not name.startswith(_CONTROL_PREFIXES)
+        }
+
+    def damage(self, record: DoneRecord) -> str | None:
+        """What is wrong with the files that a record vouches for, or ``None``."""
+        found = self.files()
+        for name, size in record.files.items():
+            if name not in found:
+                return f"{name} is missing"
+            if size is not None and found[name] not in (None, size):
+                return f"{name} has {found[name]} bytes, not {size}"
+        return None
+
+    def begin(self, digest: str) -> None:
+        """Say that a run with this fingerprint has started; the output no longer counts."""
+        self.kernel.files.write_str(self.path(STARTED_NAME), json.dumps({"fingerprint": digest}))
+        self.drop(DONE_NAME)
+
+    def finish(self, record: DoneRecord) -> None:
+        """Vouch for the output; the last thing that is written."""
+        self.kernel.files.write_str(self.path(DONE_NAME), record.to_json())
+        self.drop(STARTED_NAME)
+
+    def restore(self, record: DoneRecord) -> None:
+        """Put back the record of an output that an attempt left as it was."""
+        self.kernel.files.write_str(self.path(DONE_NAME), record.to_json())
+        self.drop(STARTED_NAME)
+
+    def drop(self, name: str) -> None:
+        """Delete a file of the folder, if it is there."""
+        try:
+            self.kernel.files.delete(self.path(name))
+        except NotFoundError:
+            logger.debug("%s is not there", self.path(name))
+
+    def read_json(self, name: str) -> Any:
+        """A JSON file of a finished output; `DataError` where it is not JSON."""
+        try:
+            return json.loads(self.kernel.files.read_str(self.path(name)))
+        except ValueError as error:
+            raise DataError(
+                f"{self.path(name)} is not JSON: {error}", hint="run the command again with --rerun"
+            ) from error
+
+    def write_json(self, name: str, data: Any) -> None:
+        text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+        self.kernel.files.write_str(self.path(name), text)
+
+    def _names(self) -> Iterator[str]:
+        prefix = self.uri.rstrip("/") + "/"
+        for uri in self.kernel.files.list_paths(self.uri):
+            if not uri.startswith(prefix):
+                raise RVError(f"listing {self.uri} gave {uri}, which does not lie below it")
+            yield uri[len(prefix) :]
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return self.kernel.files.read_str(self.path(name))
+        except NotFoundError:
+            return None
+
+
+def new_identity() -> str:
+    """The identity of an output whose content nobody summed up."""
+    return uuid.uuid4().hex
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

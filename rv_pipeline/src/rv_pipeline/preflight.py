@@ -1,0 +1,70 @@
+"""What can be checked before a long run starts, so that it does not fail at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
+from rv_pipeline.commands.evaluate import evaluated_scenes
+from rv_pipeline.commands.reading import about
+
+if TYPE_CHECKING:
+    from rv_core import ClassMap, Kernel
+
+    from rv_pipeline.dag import Step
+    from rv_pipeline.experiment import Experiment
+    from rv_pipeline.scenes import SceneConfig
+
+
+def check_scenes(steps: Sequence[Step], kernel: Kernel) -> None:
+    """Open every scene that the steps will read, labels included, and cut its windows.
+
+    Raises `DataError` for what cannot be read, labels that lie elsewhere, unknown classes and
+    scenes smaller than a chip; `NotWritableError` for an output that cannot be written.
+    """
+    for step in steps:
+        _check_writable(step.uri, kernel)
+    seen: set[tuple[str, bool]] = set()
+    for step in steps:
+        if step.command.name == "bundle" or step.command.name == "train":
+            continue
+        for scene, labels in _scenes(step.command.name, step.experiment):
+            mark = (repr((scene, step.experiment.task)), labels)
+            if mark not in seen:
+                seen.add(mark)
+                _check_scene(scene, labels, step.experiment, kernel)
+
+
+def _scenes(command: str, experiment: Experiment) -> list[tuple[SceneConfig, bool]]:
+    """The scenes that a command reads, and whether with their labels."""
+    if command == "analyze":
+        return [(scene, False) for scene in experiment.dataset.train]
+    if command == "chip":
+        return [(s, True) for split in CHIP_SPLITS for s in labelled_scenes(experiment, split)]
+    if command == "eval":
+        return [(scene, True) for scene in evaluated_scenes(experiment)]
+    return [(scene, False) for scene in experiment.predicted_scenes]
+
+
+def _check_scene(
+    config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel
+) -> None:
+    from rv_pipeline.scenes import open_scene
+    from rv_pipeline.tasks.task import find_task
+
+    task = find_task(experiment.task, kernel)
+    classes: ClassMap | None = experiment.task.classes if labels else None
+    bare = config if labels else attrs.evolve(config, labels=None, aoi_uris=())
+    with about(config.id), open_scene(bare, kernel, classes=classes, with_labels=labels) as scene:
+        task.predict_windows(scene)
+
+
+def _check_writable(uri: str, kernel: Kernel) -> None:
+    """Raises where nothing can be written below a URI; leaves nothing there."""
+    kernel.filesystem(uri, "w")
+    probe = f"{uri}/_probe.tmp"
+    kernel.files.write_bytes(probe, b"")
+    kernel.files.delete(probe)

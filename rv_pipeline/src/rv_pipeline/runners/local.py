@@ -1,0 +1,190 @@
+"""Running the steps on this machine, one after the other."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+from rv_core import Context, OnProgress, RVError, ignore_progress
+
+from rv_pipeline.commands.command import Job, Result
+from rv_pipeline.dag import Decision, Step, decide
+from rv_pipeline.locks import Lock, locked
+from rv_pipeline.outputs import LOCK_NAME, DoneRecord, Output, now
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class StepReport:
+    """What became of a step: ``"running"`` (said when it starts), ``"done"`` or ``"skipped"``.
+
+    ``reason``: why it ran or not. ``summary``: what the command found; see `Result`.
+    """
+
+    command: str
+    experiment_id: str
+    uri: str
+    status: Literal["running", "done", "skipped"]
+    reason: str
+    seconds: float = 0.0
+    summary: dict[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class RunOptions:
+    """``rerun``: run what is unchanged too. ``workers``: processes that a command may use.
+    ``on_step`` hears of each step when it starts and when it ends or is skipped."""
+
+    rerun: bool = False
+    workers: int = 1
+    on_progress: OnProgress = ignore_progress
+    on_step: Callable[[StepReport], None] = attrs.field(default=lambda report: None)
+    should_stop: Callable[[], bool] = attrs.field(default=lambda: False)
+
+
+class Runner(ABC):
+    """Carries out steps that are in an order in which they can run."""
+
+    @abstractmethod
+    def run(self, steps: Sequence[Step], kernel: Kernel, options: RunOptions) -> list[StepReport]:
+        """One report per step. Raises what the first step to fail raises."""
+
+
+class LocalRunner(Runner):
+    """Runs in this process."""
+
+    def run(self, steps: Sequence[Step], kernel: Kernel, options: RunOptions) -> list[StepReport]:
+        return [run_step(step, kernel, options) for step in steps]
+
+
+def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
+    """Run a step if it has to; its output is locked meanwhile."""
+    decision = decide(step, kernel, rerun=options.rerun)
+    if not decision.runs:
+        return _skipped(step, decision, kernel, options)
+    output = Output(step.uri, kernel)
+    with ExitStack() as held:
+        lock = held.enter_context(locked(output.path(LOCK_NAME), kernel))
+        # Another run may have made it while this one waited its turn.
+        decision = decide(step, kernel, rerun=options.rerun)
+        if not decision.runs:
+            return _skipped(step, decision, kernel, options)
+        report = StepReport(
+            step.command.name, step.experiment.id, step.uri, "running", decision.reason
+        )
+        options.on_step(report)
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix=f"rv-{step.command.name}-"))
+        started = time.monotonic()
+        result = _attempt(step, decision, output, lock, Path(folder), options)
+        seconds = time.monotonic() - started
+        lock.check()
+        assert decision.fingerprint is not None
+        output.finish(
+            DoneRecord(
+                command=step.command.name,
+                key=step.key,
+                experiment_id=step.experiment.id,
+                fingerprint=decision.fingerprint,
+                identity=result.identity,
+                files=output.files(),
+                seconds=round(seconds, 3),
+                finished=now(),
+                summary=dict(result.summary),
+            )
+        )
+    report = attrs.evolve(report, status="done", seconds=seconds, summary=dict(result.summary))
+    options.on_step(report)
+    return report
+
+
+def _attempt(
+    step: Step,
+    decision: Decision,
+    output: Output,
+    lock: Lock,
+    folder: Path,
+    options: RunOptions,
+) -> Result:
+    """Run the command. Where it fails without having changed the earlier output, that output
+    counts again."""
+    assert decision.fingerprint is not None
+    digest = decision.fingerprint.digest
+    earlier = output.done()
+    versions = _versions(output, earlier)
+    begun = False
+
+    def begin() -> None:
+        nonlocal begun
+        if not begun:
+            lock.check()
+            output.begin(digest)
+            begun = True
+
+    job = Job(
+        experiment=step.experiment,
+        kernel=output.kernel,
+        output=output,
+        upstream={
+            name: Output(uri, output.kernel) for name, uri in step.upstream_uris().items()
+        },
+        context=Context(
+            tmp_dir=folder,
+            experiment_id=step.key if step.command.name == "train" else step.experiment.id,
+            on_progress=options.on_progress,
+            should_stop=options.should_stop,
+            resume=decision.resume,
+        ),
+        begin=begin,
+        token=digest[:8],
+        workers=options.workers,
+    )
+    try:
+        result = step.command.run(job)
+        begin()  # a command that had nothing to change
+        return result
+    except BaseException:
+        with suppress(RVError):
+            if begun and earlier is not None and _versions(output, earlier) == versions:
+                output.restore(earlier)
+        raise
+
+
+def _versions(output: Output, record: DoneRecord | None) -> dict[str, str]:
+    """The state of the files that a record vouches for."""
+    from rv_pipeline.fingerprint import identify
+
+    if record is None:
+        return {}
+    found = {}
+    for name in record.files:
+        try:
+            found[name] = identify(output.path(name), output.kernel)
+        except RVError:
+            found[name] = "unknown"
+    return found
+
+
+def _skipped(step: Step, decision: Decision, kernel: Kernel, options: RunOptions) -> StepReport:
+    done = Output(step.uri, kernel).done()
+    report = StepReport(
+        step.command.name,
+        step.experiment.id,
+        step.uri,
+        "skipped",
+        decision.reason,
+        done.seconds if done else 0.0,
+        dict(done.summary) if done else {},
+    )
+    options.on_step(report)
+    return report
