@@ -1,0 +1,167 @@
+"""rv fs: files at any URI from the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    (folder / "in/sub").mkdir(parents=True)
+    (folder / "in/a.tif").write_bytes(b"A" * 1000)
+    (folder / "in/sub/b c.txt").write_bytes(b"\x00\xff\n")
+    return folder
+
+
+@pytest.fixture
+def fs(work: Path) -> Run:
+    def run(*args: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "rv_plugins", "fs", *args],
+            capture_output=True, cwd=work, timeout=60, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def web(work: Path) -> Iterator[str]:
+    """The folder of the test behind http://."""
+    pytest.importorskip("rv_fs_http", reason="http storage is another package")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(work))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_ls(fs: Run, work: Path) -> None:
+    assert fs("ls", "in").stdout == b"in/a.tif\nin/sub/b c.txt\n"
+    assert fs("ls", "in", "--ext", ".tif").stdout == b"in/a.tif\n"
+    assert fs("ls").stdout == b"./in/a.tif\n./in/sub/b c.txt\n"
+    assert fs("ls", f"file://{work}/in").stdout.endswith(b"/in/sub/b%20c.txt\n")
+    long = fs("ls", "-l", "in").stdout.decode().splitlines()[0].split()
+    assert long[0] == "1000"
+    assert long[1].endswith("Z")
+    assert long[2] == "in/a.tif"
+    found = json.loads(fs("ls", "-l", "--json", "in").stdout)
+    assert (found[0]["uri"], found[0]["size"]) == ("in/a.tif", 1000)
+    assert json.loads(fs("ls", "--json", "in").stdout)[1] == {"uri": "in/sub/b c.txt"}
+    done = fs("ls", "no")
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no" in done.stderr
+
+
+def test_ls_of_a_name_that_is_not_text(fs: Run, work: Path) -> None:
+    name = b"in/\xff.tif"
+    (work / os.fsdecode(name)).touch()
+    done = fs("ls", "in", "--ext", ".tif")
+    assert done.stdout.splitlines() == [b"in/a.tif", name]
+
+
+def test_cat(fs: Run) -> None:
+    assert fs("cat", "in/sub/b c.txt", "in/a.tif").stdout == b"\x00\xff\n" + b"A" * 1000
+    done = fs("cat", "in/sub/b c.txt", "no")
+    assert (done.returncode, done.stdout) == (1, b"\x00\xff\n")
+    assert done.stderr.startswith(b"Error: cannot read no: ")
+    assert b"it is a folder" in fs("cat", "in").stderr
+
+
+def test_stat(fs: Run) -> None:
+    lines = fs("stat", "in/a.tif").stdout.decode().splitlines()
+    assert [line.split()[0] for line in lines] == ["uri", "size", "last_modified", "etag"]
+    (found,) = json.loads(fs("stat", "--json", "in/a.tif").stdout)
+    assert found["size"] == 1000
+    assert found["last_modified"].endswith("+00:00")
+    assert fs("stat", "no").returncode == 1
+
+
+def test_cp(fs: Run, work: Path) -> None:
+    assert fs("cp", "in/a.tif", "new/b.tif").returncode == 0
+    assert (work / "new/b.tif").read_bytes() == b"A" * 1000
+    assert fs("cp", "in/a.tif", "in/sub/b c.txt", "new").returncode == 0
+    assert sorted(p.name for p in (work / "new").iterdir()) == ["a.tif", "b c.txt", "b.tif"]
+    assert fs("cp", f"file://{work}/in/sub/b%20c.txt", "fresh/").returncode == 0
+    assert (work / "fresh/b c.txt").exists()
+    assert fs("cp", "in/sub/b c.txt", f"file://{work}/spaced/").returncode == 0
+    assert (work / "spaced/b c.txt").exists()
+    done = fs("cp", "in/a.tif", "in/sub/b c.txt", "one-name")
+    assert done.returncode == 2
+    assert not (work / "one-name").exists()
+    assert fs("cp", "no", "new/b.tif").returncode == 1
+    assert (work / "new/b.tif").read_bytes() == b"A" * 1000
+
+
+def test_cp_from_the_web(fs: Run, work: Path, web: str) -> None:
+    assert fs("cp", f"{web}/in/sub/b%20c.txt?sig=x", ".").returncode == 0
+    assert (work / "b c.txt").read_bytes() == b"\x00\xff\n"
+    done = fs("cp", f"{web}/in/no.tif?sig=HUSH", "out/no.tif")
+    assert done.returncode == 1
+    assert b"404" in done.stderr
+    assert b"HUSH" not in done.stderr
+    assert not (work / "out").exists()
+    assert b"no file name" in fs("cp", f"{web}/in/..%2f", ".").stderr
+    assert b"no file name" in fs("cp", f"{web}/", ".").stderr
+
+
+def test_the_web_is_not_written(fs: Run, web: str) -> None:
+    for args in (["cp", "in/a.tif", f"{web}/x"], ["rm", f"{web}/in/a.tif"],
+                 ["sync", "in", f"{web}/x"]):  # fmt: skip
+        done = fs(*args)
+        assert done.returncode == 1
+        assert b"cannot be written" in done.stderr
+
+
+def test_sync(fs: Run, work: Path) -> None:
+    assert fs("sync", "in", "copy").returncode == 0
+    (work / "copy/extra").touch()
+    assert fs("sync", "in", f"file://{work}/copy").returncode == 0
+    assert (work / "copy/extra").exists()
+    assert fs("sync", "--delete", "in", "copy").returncode == 0
+    assert not (work / "copy/extra").exists()
+    assert (work / "copy/sub/b c.txt").read_bytes() == b"\x00\xff\n"
+    assert fs("sync", "--delete", "no", "copy").returncode == 1
+    (work / "empty").mkdir()
+    assert fs("sync", "--delete", "empty", "copy").returncode == 0
+    assert (work / "copy/a.tif").exists()
+    assert fs("sync", "--delete", "--allow-empty", "empty", "copy").returncode == 0
+    assert not (work / "copy/a.tif").exists()
+    assert fs("sync", "http://a/", "http://b/").returncode == 2
+
+
+def test_rm(fs: Run, work: Path) -> None:
+    (work / "link").symlink_to(work / "in")
+    assert fs("rm", "link").returncode == 0
+    done = fs("rm", "in")
+    assert done.returncode == 1
+    assert b"-r" in done.stderr
+    assert fs("rm", "in/a.tif").returncode == 0
+    assert (work / "in/sub/b c.txt").exists()
+    assert fs("rm", "-r", "in").returncode == 0
+    assert not (work / "in").exists()
+    assert fs("rm", "in").returncode == 1
+    assert fs("rm", "-r", ".").returncode == 1
+    assert work.exists()
+
+
+def test_an_unknown_scheme_is_one_line_with_a_hint(fs: Run) -> None:
+    done = fs("cat", "nosuch://bucket/key?sig=HUSH")
+    assert done.returncode == 1
+    error, hint = done.stderr.decode().splitlines()
+    assert "nosuch" in error
+    assert hint.startswith("Hint: ")
+    assert "HUSH" not in error + hint
