@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import attrs
 from attrs.validators import optional
-from rv_core import ConfigError
 from rv_core.validators import choice, number, text
+
+from rv_core import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rv_core import ClassMap, Kernel, Window
 
+    from rv_core import ClassMap, Kernel, Window
     from rv_pipeline.rasters import RasterSource
     from rv_pipeline.statistics import RasterStats
     from rv_pipeline.vectors import Features
@@ -39,6 +40,14 @@ def _as_uris(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -
 
 def _as_mapping(value: Mapping[Any, str]) -> dict[str, str]:
     return {str(key): name for key, name in value.items()}
+
+
+def _as_raster(value: RasterConfig | str | os.PathLike[str]) -> RasterConfig:
+    return RasterConfig.of(value)
+
+
+def _as_labels(value: LabelConfig | str | os.PathLike[str] | None) -> LabelConfig | None:
+    return None if value is None else LabelConfig.of(value)
 
 
 def _uris(least: int) -> Callable[[Any, attrs.Attribute[Any], Uris], None]:
@@ -129,7 +138,7 @@ class RasterConfig:
     @classmethod
     def of(cls, value: RasterConfig | str | os.PathLike[str]) -> RasterConfig:
         """The config itself, or the config of the file at this URI."""
-        return value if isinstance(value, cls) else cls(uris=value)  # type: ignore[arg-type]
+        return value if isinstance(value, RasterConfig) else cls(uris=value)
 
 
 @attrs.frozen(kw_only=True)
@@ -147,12 +156,17 @@ class LabelConfig:
     """
 
     uris: Uris = attrs.field(converter=_as_uris, validator=_uris(least=1))
-    class_property: str | None = attrs.field(default="class_name", validator=optional(text()))
+    class_property: str | None = attrs.field(default="class_name")
     class_mapping: Mapping[str, str] = attrs.field(factory=dict, converter=_as_mapping)
     default_class: str | None = attrs.field(default=None, validator=optional(text()))
     point_buffer: float | None = attrs.field(default=None, validator=optional(number(minimum=0)))
     line_buffer: float | None = attrs.field(default=None, validator=optional(number(minimum=0)))
     buffer_units: Literal["m", "px"] = attrs.field(default="m", validator=choice(("m", "px")))
+
+    @class_property.validator
+    def _check_property(self, field: attrs.Attribute[Any], value: str | None) -> None:
+        if value is not None:
+            text()(self, field, value)
 
     def __attrs_post_init__(self) -> None:
         if self.class_property is None and self.default_class is None:
@@ -162,11 +176,9 @@ class LabelConfig:
             )
 
     @classmethod
-    def of(cls, value: LabelConfig | str | os.PathLike[str] | None) -> LabelConfig | None:
+    def of(cls, value: LabelConfig | str | os.PathLike[str]) -> LabelConfig:
         """The config itself, or that of the file at this URI with its ``class_name`` property."""
-        if value is None or isinstance(value, cls):
-            return value
-        return cls(uris=value)  # type: ignore[arg-type]
+        return value if isinstance(value, LabelConfig) else cls(uris=value)
 
 
 @attrs.frozen(kw_only=True)
@@ -175,16 +187,16 @@ class SceneConfig:
     ``labels`` on it where there are any, and ``aoi_uris``: vector files whose polygons say where
     the labels are complete; everything where there are none."""
 
-    id: str = attrs.field(validator=text())
-    raster: RasterConfig = attrs.field(converter=RasterConfig.of)
-    labels: LabelConfig | None = attrs.field(default=None, converter=LabelConfig.of)
+    id: str = attrs.field()
+    raster: RasterConfig = attrs.field(converter=_as_raster)
+    labels: LabelConfig | None = attrs.field(default=None, converter=_as_labels)
     aoi_uris: Uris = attrs.field(default=(), converter=_as_uris, validator=_uris(least=0))
 
-    @id.validator
-    def _check_id(self, _: attrs.Attribute[Any], value: str) -> None:
-        if not _FILE_NAME.match(value) or value.strip(". ") == "":
+    def __attrs_post_init__(self) -> None:
+        value = self.id
+        if not isinstance(value, str) or not _FILE_NAME.match(value) or value.strip(". ") == "":
             raise ConfigError(
-                f"a scene's id names files, which {value!r} cannot",
+                f"SceneConfig.id must be usable as a file name, got {value!r}",
                 hint="use letters, digits, '-', '_' and '.'",
             )
 

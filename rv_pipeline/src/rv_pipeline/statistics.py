@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
-from rv_core import DataError, Progress, Window, ignore_progress
 
+from rv_core import DataError, Progress, Window, ignore_progress
 from rv_pipeline.rasters import gdal_session
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rv_core import OnProgress
 
+    from rv_core import OnProgress
     from rv_pipeline.rasters import RasterSource
 
 SAMPLE_SIZE: Final = 256
@@ -43,8 +43,8 @@ class RasterStats:
     """Statistics of rasters of the same bands; ``percentiles``: which ones ``low`` and ``high``
     of each band are, in percent."""
 
-    bands: tuple[BandStats, ...] = attrs.field(converter=tuple)
-    percentiles: tuple[float, float] = attrs.field(default=(1.0, 99.0), converter=tuple)
+    bands: tuple[BandStats, ...]
+    percentiles: tuple[float, float] = (1.0, 99.0)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; the inverse of `from_dict`."""
@@ -58,10 +58,10 @@ class RasterStats:
         """Raises `DataError` where this is not what `to_dict` makes."""
         try:
             return cls(
-                bands=[BandStats(**band) for band in data["bands"]],
-                percentiles=data["percentiles"],
+                bands=tuple(BandStats(**band) for band in data["bands"]),
+                percentiles=(data["percentiles"][0], data["percentiles"][1]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, IndexError) as error:
             raise DataError(
                 f"these are no raster statistics: {error!r}", hint="run ANALYZE again"
             ) from error
@@ -98,9 +98,8 @@ def compute_stats(
             f"none of the pixels looked at in {_names(sources)} has data",
             hint="look at the files' nodata value, masks and alpha bands",
         )
-    return RasterStats(
-        bands=[collector.finish(percentiles) for collector in collectors], percentiles=percentiles
-    )
+    bands = tuple(collector.finish(percentiles) for collector in collectors)
+    return RasterStats(bands=bands, percentiles=percentiles)
 
 
 class _Collector:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+
 from rv_core import ConfigError, DataError, Window
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def _offsets(start: int, length: int, size: int, stride: int) -> range:
     return range(start, start + count * stride, stride)
 
 
-def random(
-    extent: Window, size: int, count: int, generator: np.random.Generator
-) -> list[Window]:
+def random(extent: Window, size: int, count: int, generator: np.random.Generator) -> list[Window]:
     """Square windows inside the extent, every place of it equally likely.
 
     Raises `DataError` where not one window fits into the extent.
@@ -93,7 +92,8 @@ def inside(
 def to_map(pixels: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
     """Pixel coordinates [N, 2] (x, y) as map coordinates [N, 2] of a raster's geotransform."""
     t = transform
-    return pixels @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
+    mapped: NDArray[np.float64] = pixels @ np.array([[t.a, t.d], [t.b, t.e]]) + (t.c, t.f)
+    return mapped
 
 
 def to_pixels(points: NDArray[np.float64], transform: Affine) -> NDArray[np.float64]:
@@ -105,7 +105,8 @@ def to_pixels(points: NDArray[np.float64], transform: Affine) -> NDArray[np.floa
     t = transform
     det = t.a * t.e - t.b * t.d
     inverse = np.array([[t.e, -t.d], [-t.b, t.a]]) / det
-    return (points - (t.c, t.f)) @ inverse
+    pixels: NDArray[np.float64] = (points - (t.c, t.f)) @ inverse
+    return pixels
 
 
 def corners(windows: Sequence[Window]) -> NDArray[np.float64]:

@@ -12,14 +12,14 @@ import attrs
 import numpy as np
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
-from rv_core import DataError
 
+from rv_core import DataError
 from rv_pipeline.windows import corners, from_corners, to_map, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rv_core import ClassMap, Kernel, Window
 
+    from rv_core import ClassMap, Kernel, Window
     from rv_pipeline.rasters import RasterSource
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,9 @@ def _head(raster: RasterSource, crs: CellsCrs) -> str:
     members: dict[str, Any] = {"type": "FeatureCollection"}
     if raster.crs is None:
         if crs == _WGS84:
-            logger.warning("%s has no CRS: its cells are written in its own coordinates", raster.uri)
+            logger.warning(
+                "%s has no CRS: its cells are written in its own coordinates", raster.uri
+            )
         members["coordinates"] = "pixels of the image: x right, y down from its upper left corner"
         if not raster.transform.is_identity:
             members["coordinates"] = "those of the image's world file, which names no CRS"

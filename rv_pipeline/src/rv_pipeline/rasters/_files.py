@@ -11,8 +11,8 @@ import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
-from rv_core import DataError
 
+from rv_core import DataError
 from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
 
 if TYPE_CHECKING:
@@ -98,9 +98,7 @@ def read_header(uri: str, path: str, nodata: float | None = None) -> RasterFile:
         )
 
 
-def _mask_kind(
-    dataset: DatasetReader, nodata: float | None, alphas: tuple[int, ...]
-) -> MaskKind:
+def _mask_kind(dataset: DatasetReader, nodata: float | None, alphas: tuple[int, ...]) -> MaskKind:
     if nodata is not None:
         return "nodata"
     if alphas:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from affine import Affine
-from rv_core import ConfigError, DataError, Window
 
+from rv_core import ConfigError, DataError, Window
 from rv_pipeline.rasters._files import RasterFile, arrange, one_line, open_dataset, read_header
 from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
 from rv_pipeline.rasters.transformers import Transformer, make_transformer
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
-    from rv_core import Kernel
 
+    from rv_core import Kernel
     from rv_pipeline.scenes import RasterConfig
     from rv_pipeline.statistics import RasterStats
 
@@ -57,7 +58,9 @@ class RasterSource:
         self.width = max(f.col_off + f.width for f in files)
         self.height = max(f.row_off + f.height for f in files)
         self.crs: CRS | None = first.crs
-        self.transform: Affine = first.transform @ Affine.translation(-first.col_off, -first.row_off)
+        self.transform: Affine = first.transform @ Affine.translation(
+            -first.col_off, -first.row_off
+        )
         self.channels = _channels(first, config)
         self.raw_dtype = first.dtype
         self._nodata = tuple(_nodata_of(f) for f in files)
@@ -249,8 +252,8 @@ def _nodata_of(file: RasterFile) -> float | int | None:
     value = file.nodata
     if value is None or file.dtype.kind == "f":
         return value
-    span = np.iinfo(file.dtype)
-    holds = value == value and float(value).is_integer() and span.min <= value <= span.max
+    span = np.iinfo(str(file.dtype))
+    holds = float(value).is_integer() and span.min <= value <= span.max
     return int(value) if holds else None
 
 
@@ -271,7 +274,7 @@ def _clean(
     A pixel is without data where the mask says so, or where all its bands are ``nodata`` or not
     finite; a single band that is not finite is set to 0.
     """
-    if nodata is not None and nodata == nodata:
+    if nodata is not None and not math.isnan(nodata):
         mask = _or(mask, _all_bands(pixels, nodata))
     if pixels.dtype.kind == "f":
         broken = ~np.isfinite(pixels)
@@ -294,9 +297,7 @@ def _all_bands(pixels: NDArray[Any], value: float) -> NDArray[np.bool_] | None:
     return same
 
 
-def _or(
-    a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None
-) -> NDArray[np.bool_] | None:
+def _or(a: NDArray[np.bool_] | None, b: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
     if a is None or b is None:
         return b if a is None else a
     return a | b

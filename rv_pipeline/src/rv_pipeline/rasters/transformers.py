@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from rv_core import ConfigError, DataError
 
+from rv_core import ConfigError, DataError
 from rv_pipeline.scenes import CastTransformerConfig, StatsTransformerConfig, TransformerConfig
 
 if TYPE_CHECKING:
@@ -45,14 +45,13 @@ def _cast(dtype: np.dtype[Any]) -> Transformer:
         span = np.iinfo(dtype)
         # The limits are compared in a dtype that holds both, or -1 would become 255.
         wide = np.result_type(pixels.dtype, np.int64 if pixels.dtype.kind != "f" else np.float64)
-        return np.clip(pixels.astype(wide), span.min, span.max).astype(dtype)
+        cast: NDArray[Any] = np.clip(pixels.astype(wide), span.min, span.max).astype(dtype)
+        return cast
 
     return transform
 
 
-def _stretch(
-    config: StatsTransformerConfig, stats: RasterStats | None, bands: int
-) -> Transformer:
+def _stretch(config: StatsTransformerConfig, stats: RasterStats | None, bands: int) -> Transformer:
     if stats is None:
         raise ConfigError(
             f"the raster transformer {config.type!r} needs statistics, and there are none",
@@ -75,11 +74,11 @@ def _stretch(
 
     def transform(pixels: NDArray[Any], nodata: NDArray[np.bool_] | None) -> NDArray[np.uint8]:
         work = np.float32 if pixels.dtype.type in _EXACT_IN_FLOAT32 else np.float64
-        scaled = pixels.astype(work)
-        scaled -= low.astype(work)
-        scaled *= scale.astype(work)
+        scaled: NDArray[Any] = pixels.astype(work)
+        np.subtract(scaled, low.astype(work), out=scaled)
+        np.multiply(scaled, scale.astype(work), out=scaled)
         np.clip(scaled, 0, 255, out=scaled)
-        scaled += work(0.5)  # astype cuts off
+        np.rint(scaled, out=scaled)
         result = scaled.astype(np.uint8)
         if nodata is not None:
             result[nodata] = 0

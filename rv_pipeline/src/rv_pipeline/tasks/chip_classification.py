@@ -6,18 +6,19 @@ How cells get their classes from labels is pure geometry, and all of it is here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 from attrs.validators import optional
-from rv_core import ConfigError
 from rv_core.validators import boolean, integer, number, text
+
+from rv_core import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-    from rv_core import ClassMap, Window
 
+    from rv_core import ClassMap, Window
     from rv_pipeline.vectors import Features
 
 NO_CLASS: Final = -1
@@ -88,9 +89,7 @@ def label_cells(
         else:
             best = np.where(enough, shares, -np.inf).argmax(axis=1)
         touched = (shares > _ROUNDING).any(axis=1) | options.infer_cells
-        ids[batch] = np.where(
-            enough.any(axis=1), best, np.where(touched, background, NO_CLASS)
-        )
+        ids[batch] = np.where(enough.any(axis=1), best, np.where(touched, background, NO_CLASS))
     return ids
 
 

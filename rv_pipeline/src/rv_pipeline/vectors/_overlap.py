@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+
 from rv_core import DataError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import numpy as np
 import shapely
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
-from rv_core import ConfigError, DataError
 
+from rv_core import ConfigError, DataError
 from rv_pipeline.rasters._files import crs_name
 from rv_pipeline.windows import to_map, to_pixels
 

@@ -79,9 +79,7 @@ def _merge_overlaps(features: Features) -> tuple[NDArray[Any], NDArray[np.int64]
     )
 
 
-def _connected(
-    count: int, one: NDArray[np.int64], other: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _connected(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each of ``count`` items the smallest item it is linked to, directly or not."""
     parent = list(range(count))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -12,16 +13,16 @@ import numpy as np
 import pyogrio
 import shapely
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
-from rv_core import DataError
 
+from rv_core import DataError
 from rv_pipeline.vectors._overlap import no_overlap
 from rv_pipeline.vectors._projection import Projection
 from rv_pipeline.vectors.features import Features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rv_core import ClassMap, Kernel
 
+    from rv_core import ClassMap, Kernel
     from rv_pipeline.rasters import RasterSource
     from rv_pipeline.scenes import LabelConfig
 
@@ -61,7 +62,9 @@ def read_features(
         logger.warning("%s holds no labels", ", ".join(config.uris))
     on_raster = _on_raster(areas, raster)
     if len(areas) and not on_raster.any():
-        raise no_overlap("labels", config.uris, areas, [(f.geometries, f.projection) for f in files])
+        raise no_overlap(
+            "labels", config.uris, areas, [(f.geometries, f.projection) for f in files]
+        )
     return Features(areas[on_raster], ids[on_raster])
 
 
@@ -73,12 +76,12 @@ def read_aoi(uris: Sequence[str], raster: RasterSource, kernel: Kernel) -> NDArr
     if not uris:
         return np.empty(0, object)
     files = [_read(uri, None, raster, kernel) for uri in uris]
-    areas = np.concatenate(
-        [_areas(uri, file, None) for uri, file in zip(uris, files, strict=True)]
-    )
+    areas = np.concatenate([_areas(uri, file, None) for uri, file in zip(uris, files, strict=True)])
     on_raster = _on_raster(areas, raster)
     if not on_raster.any():
-        raise no_overlap("areas of interest", uris, areas, [(f.geometries, f.projection) for f in files])
+        raise no_overlap(
+            "areas of interest", uris, areas, [(f.geometries, f.projection) for f in files]
+        )
     return areas[on_raster]
 
 
@@ -173,7 +176,7 @@ def _class_ids(
 
 def _as_text(value: Any) -> str | None:
     """A property's value as it is spelled in ``class_mapping``; ``None`` where it says nothing."""
-    if value is None or value == "" or value != value:
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and value.is_integer():
         return str(int(value))  # whole numbers beside nulls arrive as floats
