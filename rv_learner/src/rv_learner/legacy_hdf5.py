@@ -9,7 +9,7 @@ into ``layer_names0``, ``layer_names1`` and so on. Nothing here is ever unpickle
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -133,8 +133,13 @@ def _names(group: Any, attribute: str) -> list[str] | None:
     return [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in parts]
 
 
-def write_layers(path: Path, layers: Iterable[LayerArrays], keras_version: str) -> None:
-    """Write a file of this layout; it appears under its name only when it is whole."""
+def write_layers(
+    path: Path, layers: Iterable[LayerArrays], attributes: Mapping[str, str]
+) -> None:
+    """Write a file of this layout; it appears under its name only when it is whole.
+
+    ``attributes`` of the root: ``keras_version`` and whatever else is to be known.
+    """
     import h5py
 
     layers = tuple(layers)
@@ -142,7 +147,8 @@ def write_layers(path: Path, layers: Iterable[LayerArrays], keras_version: str) 
     try:
         with h5py.File(part, "w") as file:
             file.attrs["backend"] = b"tensorflow"
-            file.attrs["keras_version"] = keras_version.encode()
+            for name, value in attributes.items():
+                file.attrs[name] = value.encode()
             _write_names(file, "layer_names", [layer.name for layer in layers])
             for layer in layers:
                 group = file.require_group(layer.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +112,7 @@ def load_weights(
     stem: str | None = None,
     stem_reversed: bool = False,
     head: Collection[str] = (),
+    skip: Mapping[str, str] | None = None,
 ) -> WeightsReport:
     """Put the arrays of a legacy HDF5 file into a flat network; random ones stay elsewhere.
 
@@ -119,7 +120,8 @@ def load_weights(
     are matched in order, if they are as many and of the same shapes on both sides. Arrays within
     a layer are matched in order, whatever they are called. ``stem``: the first convolution, whose
     kernel is adapted where its number of bands differs (`adapt_stem`), reversed bands meaning
-    BGR. ``head``: layers that are only matched by name.
+    BGR. ``head``: layers that are only matched by name. ``skip``: layers to leave alone, with
+    the reason.
     """
     network = {layer.name: layer for layer in model.layers if layer.weights}
     wanted = {name: _shapes(layer) for name, layer in network.items()}
@@ -131,6 +133,9 @@ def load_weights(
     pairs = _match(wanted, layers, head)
     loaded, adapted, skipped, arrays = [], [], {}, 0
     for name, layer in pairs.items():
+        if skip and name in skip:
+            skipped[name] = skip[name]
+            continue
         given = layer
         if name == stem:
             given = _with_adapted_kernel(layer, wanted[name], stem_reversed)
@@ -220,8 +225,13 @@ def spread(rgb: Sequence[float], bands: int) -> list[float]:
     return [float(rgb[i % 3]) for i in range(bands)]
 
 
-def save_weights(model: keras.Model, path: Path) -> None:
-    """The network's weights as legacy HDF5, which Keras of any age reads; the network is flat."""
+def save_weights(
+    model: keras.Model, path: Path, attributes: Mapping[str, str] | None = None
+) -> None:
+    """The network's weights as legacy HDF5, which Keras of any age reads; the network is flat.
+
+    ``attributes`` are added to the file's root.
+    """
     import keras
     import numpy as np
 
@@ -232,7 +242,7 @@ def save_weights(model: keras.Model, path: Path) -> None:
             names = [f"{layer.name}/{i}_{v.name}:0" for i, v in enumerate(layer.weights)]
         arrays = tuple(np.asarray(variable.numpy()) for variable in layer.weights)
         layers.append(LayerArrays(layer.name, tuple(names), arrays))
-    write_layers(path, layers, keras.__version__)
+    write_layers(path, layers, {"keras_version": keras.__version__, **(attributes or {})})
 
 
 def _shapes(layer: Any) -> tuple[tuple[int, ...], ...]:

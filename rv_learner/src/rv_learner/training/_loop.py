@@ -45,14 +45,15 @@ class Learner(Protocol):
 class Plan:
     """How long to train and what to do in between.
 
-    ``pass_steps``: steps that see every chip once, after which the run is validated and a line
-    of history written. ``checkpoint_seconds`` / ``checkpoint_steps``: whichever comes first.
+    ``pass_steps``: after so many steps the run is validated and a line of history written.
+    ``epoch_steps``: steps that see every chip once. ``checkpoint_seconds`` / ``checkpoint_steps``: whichever comes first.
     ``patience``: passes without a better ``monitor`` (less is better) after which training ends,
     and the best weights return; ``None``: all steps, and the last weights.
     """
 
     total_steps: int
     pass_steps: int
+    epoch_steps: int
     batch_size: int
     learning_rate: Callable[[int], float]
     checkpoint_seconds: float = 120.0
@@ -221,7 +222,7 @@ class _Run:
 
     def _end_pass(self, learning_rate: float) -> None:
         state = self.state
-        row = {"epoch": self.step / self.plan.pass_steps, "step": float(self.step)}
+        row = {"epoch": round(self.step / self.plan.epoch_steps, 4), "step": float(self.step)}
         row |= state.take_means() | {"learning_rate": learning_rate}
         validation = self.learner.validate()
         row |= {f"val_{name}": value for name, value in validation.items()}

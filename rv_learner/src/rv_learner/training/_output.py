@@ -63,6 +63,12 @@ class TrainOutput:
                 with suppress(NotFoundError):
                     self._files.delete(join(self.uri, name))
 
+    def has(self, name: str) -> bool:
+        """Whether a file is in the output."""
+        if self.remote:
+            return self._files.file_exists(join(self.uri, name), include_dir=False)
+        return (self.folder / name).is_file()
+
     def sync_due(self) -> bool:
         return self.remote and time.monotonic() - self._synced >= self.sync_interval
 
