@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self, get_args
 
 import attrs
 from rv_core import BackendConfig, ConfigError, Options
 from rv_core.validators import boolean, choice, integer, number, text
 
-Network = Literal["resnet50", "mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny"]
+Network = Literal[
+    "resnet50", "mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny", "small_cnn"
+]
 Optimizer = Literal["adam", "adamw", "sgd"]
 ScheduleKind = Literal["constant", "cosine", "step", "exponential"]
 BatchNorm = Literal["train", "freeze"]
 
-NETWORKS: Final = ("resnet50", "mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny")
+NETWORKS: Final[tuple[str, ...]] = get_args(Network)
 BALANCED: Final = "balanced"
 
 _optional = attrs.validators.optional

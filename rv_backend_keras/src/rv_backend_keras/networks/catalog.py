@@ -65,6 +65,12 @@ def _convnext_tiny(image: Any, momentum: float) -> Any:
     return pooled_features(_normalized(image))
 
 
+def _small_cnn(image: Any, momentum: float) -> Any:
+    from rv_backend_keras.networks.small_cnn import pooled_features
+
+    return pooled_features(image, momentum)
+
+
 def _application(application: Any, x: Any, momentum: float) -> Any:
     """A network of ``keras.applications`` without its top and its own preprocessing."""
     import keras
@@ -98,4 +104,5 @@ NETWORKS: Final = {
     "mobilenet_v3_small": Network(_mobilenet_v3_small, stem="conv"),
     "efficientnet_v2_b0": Network(_efficientnet_v2_b0, stem="stem_conv"),
     "convnext_tiny": Network(_convnext_tiny, stem="convnext_tiny_stem_conv"),
+    "small_cnn": Network(_small_cnn, stem="conv1", min_size=16),
 }
