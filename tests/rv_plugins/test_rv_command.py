@@ -260,6 +260,8 @@ def test_check_imports_and_tells_what_is_broken(rv: Rv, plugins: None) -> None:
     assert "oh no" in lines["broken-rv", "1.0", "backends", "BURST"]
     assert "not_there" in lines["needy-rv", "1.0", "backends", "NEEDY"]
     assert "loaded" in lines["good-rv", "1.0", "backends", "GOOD"]
+    assert "not a click.Command" in lines["good-rv", "1.0", "commands", "badtype"]
+    assert "loaded" in lines["good-rv", "1.0", "commands", "greet"]
 
 
 def test_check_succeeds_where_all_is_well(rv: Rv) -> None:
@@ -373,7 +375,7 @@ def test_warnings_are_one_line_each(rv: Rv, plugins: None) -> None:
 
 def test_a_reader_that_goes_away_is_no_error(rv: Rv) -> None:
     (rv.cwd / "big").write_bytes(b"x" * 5_000_000)
-    for n in range(300):
+    for n in range(1000):  # more than a pipe holds
         (rv.cwd / f"{'n' * 200}{n}").touch()
     for args in (["fs", "cat", "big"], ["fs", "ls"]):
         with subprocess.Popen(

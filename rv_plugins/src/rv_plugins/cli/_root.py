@@ -75,7 +75,7 @@ class Root(LazyGroup):
             hint = error.hint
         except RVError as error:  # there is one, but it is disabled or for another contract
             return error
-        if close:
+        if close and "pip install" not in (hint or ""):
             hint = f"did you mean {close[0]!r}?"
         return Usage(f"there is no command {name!r}", hint=hint, ctx=ctx)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     members={
         "why": ("rv_plugins.cli.plugins.why:why", "Who answers for a key or a URI, and why."),
         "check": ("rv_plugins.cli.plugins.check:check", "Import every plugin and report."),
+        "new": ("rv_plugins.cli.plugins.new:new", "Start a plugin package of your own."),
     },
 )
 @json_option

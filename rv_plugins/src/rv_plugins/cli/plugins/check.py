@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from rv_plugins.cli._parameters import json_option
@@ -11,7 +12,7 @@ from rv_plugins.cli._tables import show_json, show_table
 from rv_plugins.cli.plugins import as_dict
 
 if TYPE_CHECKING:
-    from rv_core import Kernel
+    from rv_core import Kernel, KeyInfo, PluginInfo
 
 _BAD = ("broken", "conflict")
 
@@ -25,7 +26,7 @@ def check(ctx: click.Context, as_json: bool) -> None:
     The exit code is 1 when one is broken or two are in conflict.
     """
     kernel: Kernel = ctx.obj
-    found = kernel.check()
+    found = [_with_commands_checked(kernel, plugin) for plugin in kernel.check()]
     if as_json:
         show_json([as_dict(plugin) for plugin in found])
     else:
@@ -39,3 +40,19 @@ def check(ctx: click.Context, as_json: bool) -> None:
         )
     if any(key.status in _BAD for plugin in found for key in plugin.keys):
         ctx.exit(1)
+
+
+def _with_commands_checked(kernel: Kernel, plugin: PluginInfo) -> PluginInfo:
+    """What is offered as a command must be one; for other kinds the kernel knows the rules."""
+    keys = tuple(_command_checked(kernel, key) for key in plugin.keys)
+    return attrs.evolve(plugin, keys=keys)
+
+
+def _command_checked(kernel: Kernel, key: KeyInfo) -> KeyInfo:
+    if key.kind != "commands" or key.status != "loaded":
+        return key
+    found = kernel.load(f"rv.commands.v{key.contract}", key.key)
+    if isinstance(found, click.Command):
+        return key
+    detail = f"{key.target} is a {type(found).__name__}, not a click.Command"
+    return attrs.evolve(key, status="broken", detail=detail)
