@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from rv_core import Kernel
+
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
@@ -40,7 +42,8 @@ def fs(work: Path) -> Run:
 @pytest.fixture
 def web(work: Path) -> Iterator[str]:
     """The folder of the test behind http://."""
-    pytest.importorskip("rv_fs_http", reason="http storage is another package")
+    if "http" not in Kernel().keys("filesystems"):
+        pytest.skip("http:// is served by another package, rv-fs-http, which is not installed")
     handler = partial(SimpleHTTPRequestHandler, directory=str(work))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
