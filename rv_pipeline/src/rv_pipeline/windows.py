@@ -36,7 +36,7 @@ def grid(extent: Window, size: int, stride: int | None = None) -> list[Window]:
 
 def _offsets(start: int, length: int, size: int, stride: int) -> range:
     count = 1 + max(0, -(-(length - size) // stride))
-    return range(start, start + count * stride, stride)
+    return range(start, start + min(count * stride, length), stride)
 
 
 def random(extent: Window, size: int, count: int, generator: np.random.Generator) -> list[Window]:

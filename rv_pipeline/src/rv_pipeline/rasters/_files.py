@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
 import attrs
 import numpy as np
@@ -14,11 +16,14 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from rv_core import DataError
 from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
+from rv_pipeline.windows import to_pixels
 
 if TYPE_CHECKING:
     from affine import Affine
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
+
+_PNG_TAIL_BYTES: Final = 1 << 16  # some programs append a little of their own
 
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
 
@@ -56,7 +61,7 @@ def open_dataset(uri: str, path: str) -> DatasetReader:
             return rasterio.open(path)
     except READ_ERRORS as error:
         raise DataError(
-            f"cannot read the raster {uri}: {one_line(error)}",
+            f"cannot read the raster {uri}: {one_line(error).replace(path, uri)}",
             hint="is it a whole image file, in a format that GDAL reads?",
         ) from error
 
@@ -67,6 +72,8 @@ def read_header(uri: str, path: str, nodata: float | None = None) -> RasterFile:
     Raises `DataError` where the file is not a raster or has no pixels that can be used.
     """
     with open_dataset(uri, path) as dataset:
+        if dataset.driver == "PNG":
+            _check_png_is_whole(uri, path)
         if dataset.count == 0:
             raise DataError(
                 f"the raster {uri} has no bands of its own",
@@ -98,6 +105,18 @@ def read_header(uri: str, path: str, nodata: float | None = None) -> RasterFile:
         )
 
 
+def _check_png_is_whole(uri: str, path: str) -> None:
+    """GDAL reads a PNG that was cut off without a word, and leaves the missing rows as they were
+    in memory: so look for the chunk that ends every PNG."""
+    with Path(path).open("rb") as stream:
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _PNG_TAIL_BYTES))
+        if b"IEND" not in stream.read():
+            raise DataError(
+                f"cannot read the raster {uri}: the PNG file ends before the image does",
+                hint="the file was cut off: fetch or make it again",
+            )
+
+
 def _mask_kind(dataset: DatasetReader, nodata: float | None, alphas: tuple[int, ...]) -> MaskKind:
     if nodata is not None:
         return "nodata"
@@ -119,9 +138,8 @@ def arrange(files: Sequence[RasterFile]) -> tuple[RasterFile, ...]:
     first = files[0]
     for file in files:
         _check_fits(first, file)
-    places = [~first.transform * (f.transform.c, f.transform.f) for f in files]
-    cols = [round(col) for col, _ in places]
-    rows = [round(row) for _, row in places]
+    corners = np.array([(f.transform.c, f.transform.f) for f in files])
+    cols, rows = np.rint(to_pixels(corners, first.transform)).astype(int).T.tolist()
     return tuple(
         attrs.evolve(file, col_off=col - min(cols), row_off=row - min(rows))
         for file, col, row in zip(files, cols, rows, strict=True)

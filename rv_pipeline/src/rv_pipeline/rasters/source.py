@@ -18,6 +18,7 @@ from rv_core import ConfigError, DataError, Window
 from rv_pipeline.rasters._files import RasterFile, arrange, one_line, open_dataset, read_header
 from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
 from rv_pipeline.rasters.transformers import Transformer, make_transformer
+from rv_pipeline.windows import to_map
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,9 +59,7 @@ class RasterSource:
         self.width = max(f.col_off + f.width for f in files)
         self.height = max(f.row_off + f.height for f in files)
         self.crs: CRS | None = first.crs
-        self.transform: Affine = first.transform @ Affine.translation(
-            -first.col_off, -first.row_off
-        )
+        self.transform = _moved(first.transform, -first.col_off, -first.row_off)
         self.channels = _channels(first, config)
         self.raw_dtype = first.dtype
         self._nodata = tuple(_nodata_of(f) for f in files)
@@ -165,7 +164,7 @@ class RasterSource:
         except READ_ERRORS as error:
             raise DataError(
                 f"cannot read the raster {file.uri} at column {col}, row {row}: "
-                f"{one_line(error.__cause__ or error)}",
+                f"{one_line(error.__cause__ or error).replace(file.path, file.uri)}",
                 hint="the file is damaged or was cut off: fetch or make it again",
             ) from error
         if alpha:
@@ -225,6 +224,13 @@ class RasterSource:
     def __repr__(self) -> str:
         shape = f"{self.height} x {self.width} x {self.bands}"
         return f"<RasterSource {self.uri}: {shape}, {self.dtype}>"
+
+
+def _moved(transform: Affine, cols: int, rows: int) -> Affine:
+    """The geotransform of a raster whose first pixel lies so many columns and rows further."""
+    t = transform
+    west, north = to_map(np.array([[cols, rows]], np.float64), t)[0].tolist()
+    return Affine(t.a, t.b, west, t.d, t.e, north)
 
 
 def _channels(file: RasterFile, config: RasterConfig) -> tuple[int, ...]:

@@ -63,11 +63,11 @@ def _stretch(config: StatsTransformerConfig, stats: RasterStats | None, bands: i
             hint="scenes of one experiment have the same bands; see channel_order",
         )
     if config.stretch == "percentiles":
-        low = np.array([band.low for band in stats.bands])
-        high = np.array([band.high for band in stats.bands])
+        low = np.array([band.low for band in stats.bands], np.float64)
+        high = np.array([band.high for band in stats.bands], np.float64)
     else:
-        mean = np.array([band.mean for band in stats.bands])
-        reach = config.num_stds * np.array([band.std for band in stats.bands])
+        mean = np.array([band.mean for band in stats.bands], np.float64)
+        reach = config.num_stds * np.array([band.std for band in stats.bands], np.float64)
         low, high = mean - reach, mean + reach
     span = high - low
     scale = np.divide(255.0, span, out=np.zeros_like(span), where=span > 0)  # a constant band: 0

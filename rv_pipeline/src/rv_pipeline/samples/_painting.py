@@ -72,20 +72,21 @@ class Painter:
     ) -> NDArray[np.bool_]:
         """Which pixels of the canvas, or of a part of it, lie in the shapes."""
         rows, cols = place or (slice(0, self.side), slice(0, self.side))
+        finest = 1 / self.per_metre
         inside: NDArray[np.bool_] = rasterio.features.geometry_mask(
             [shape for shape in shapes if not shape.is_empty],
             (rows.stop - rows.start, cols.stop - cols.start),
-            Affine.scale(1 / self.per_metre) @ Affine.translation(cols.start, rows.start),
+            Affine(finest, 0, cols.start * finest, 0, finest, rows.start * finest),
             invert=True,
         )
         return inside
 
     def _around(self, shapes: Sequence[Any]) -> tuple[slice, slice] | None:
         """The part of the canvas that holds the shapes, where they lie on it."""
-        bounds = shapely.total_bounds([shape for shape in shapes if not shape.is_empty])
-        if not np.isfinite(bounds).all():
+        there = [shape for shape in shapes if not shape.is_empty]
+        if not there:
             return None
-        x0, y0, x1, y1 = np.clip(bounds, 0, self.layout.size) * self.per_metre
+        x0, y0, x1, y1 = np.clip(shapely.total_bounds(there), 0, self.layout.size) * self.per_metre
         rows, cols = slice(int(y0), math.ceil(y1)), slice(int(x0), math.ceil(x1))
         return (rows, cols) if rows.start < rows.stop and cols.start < cols.stop else None
 

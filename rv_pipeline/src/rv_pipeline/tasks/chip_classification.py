@@ -115,11 +115,12 @@ def covered_shares(
     cut = (inside[:, :2] < around[:, :2]).any(axis=1) | (inside[:, 2:] > around[:, 2:]).any(axis=1)
     clips = shapely.intersection(cells[cell[cut]], parts.geometries[part[cut]])
     covered[cut] = shapely.area(clips)
-    totals = np.bincount(
+    totals: NDArray[np.float64] = np.bincount(
         cell * class_count + parts.class_ids[part],
         weights=covered,
         minlength=len(cells) * class_count,
-    ).reshape(len(cells), class_count)
+    ).astype(np.float64)  # where nothing is covered, bincount counts in integers
+    totals = totals.reshape(len(cells), class_count)
     shares: NDArray[np.float64] = np.divide(
         totals, areas[:, None], out=np.zeros_like(totals), where=areas[:, None] > 0
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from rv_pipeline.rasters import RasterSource
 
-WGS84 = "EPSG:4326"
+WGS84: Final = "EPSG:4326"
+BEYOND: Final = 1e18
+"""The coordinate given to points that cannot be projected."""
 
 
 @attrs.frozen
@@ -56,7 +58,7 @@ class Projection:
         return "pixel coordinates" if self.raster.crs is None else crs_name(self.raster.crs)
 
     def to_pixels(self, geometries: NDArray[Any], flip: bool = False) -> NDArray[Any]:
-        """The geometries in pixel coordinates; where a point cannot be projected it is infinite.
+        """The geometries in pixel coordinates; points that cannot be projected lie `BEYOND`.
 
         ``flip``: with x and y exchanged first.
         """
@@ -100,8 +102,11 @@ class Projection:
         return _apply(_transformer(self.raster.crs.to_wkt(), WGS84), points)
 
     def metres_between(self, one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-        """The distance on the ground between two points [2] in pixel coordinates."""
+        """The distance on the ground between two points [2] in pixel coordinates; infinite where
+        one of them is not on the earth."""
         (lon1, lat1), (lon2, lat2) = self.lonlat(np.stack([one, other]))
+        if max(abs(lat1), abs(lat2)) > 90:
+            return float("inf")
         return float(Geod(ellps="WGS84").inv(lon1, lat1, lon2, lat2)[2])
 
     def _transformer(self, source: str) -> Transformer | None:
@@ -119,8 +124,10 @@ def _transformer(source: str | CRS, target: str | CRS) -> Transformer:
 
 
 def _apply(transformer: Transformer, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    x, y = transformer.transform(points[:, 0], points[:, 1])
-    return np.column_stack([x, y])
+    moved = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    # Infinity would turn into NaN further on, and a ring of NaN does not close.
+    moved[~np.isfinite(moved).all(axis=1)] = BEYOND
+    return moved
 
 
 def _name(crs: str | CRS) -> str:

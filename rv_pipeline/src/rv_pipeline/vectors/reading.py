@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rv_pipeline.scenes import LabelConfig
 
 logger = logging.getLogger(__name__)
+
+FAR_PIXELS: Final = 1e12
+"""Nothing lies this far from a raster but what could not be projected to it."""
 
 
 @attrs.frozen(eq=False)
@@ -117,7 +120,7 @@ def _read(uri: str, column: str | None, raster: RasterSource, kernel: Kernel) ->
 def _areas(uri: str, file: _VectorFile, config: LabelConfig | None) -> NDArray[Any]:
     """A file's geometries as valid areas in pixels, empty where they cannot be projected."""
     areas = file.projection.to_pixels(file.geometries)
-    lost = ~np.isfinite(shapely.bounds(areas)).all(axis=1)
+    lost = (np.abs(shapely.bounds(areas)) > FAR_PIXELS).any(axis=1)
     areas[lost] = shapely.Polygon()
     dimensions = np.where(lost, -1, shapely.get_dimensions(file.geometries))
     for dimension, kind, buffer in (

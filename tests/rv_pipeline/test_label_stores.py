@@ -1,0 +1,162 @@
+"""Predicted cells are written as GeoJSON that other programs read, and read back to the pixel."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from pyproj import CRS
+from rv_pipeline.label_stores import Cells, read_cells, write_cells
+from rv_pipeline.label_stores.geojson import CellsCrs
+from rv_pipeline.rasters import RasterSource
+from rv_pipeline.scenes import LabelConfig, RasterConfig
+from rv_pipeline.vectors import read_features
+
+from rv_core import ClassMap, DataError, Kernel, NotFoundError, Window
+from rv_pipeline import windows
+
+CLASSES = ClassMap.of("house", "Straße", "rest")
+UTM = Affine(0.3, 0, 500_000, 0, -0.3, 5_000_000)
+TURNED = Affine(0.25, 0.15, 500_000, 0.15, -0.25, 5_000_000)
+UNNAMED = "+proj=tmerc +lat_0=45 +lon_0=15.3 +k=1 +x_0=500000 +y_0=5000000 +datum=WGS84 +units=m"
+
+MakeRaster = Callable[..., RasterSource]
+
+
+@pytest.fixture
+def raster(tmp_path: Path, kernel: Kernel) -> MakeRaster:
+    def make(crs: str | None = "EPSG:32633", transform: Affine = UTM) -> RasterSource:
+        path = tmp_path / ("image.tif" if crs else "image.png")
+        geo = {"driver": "GTiff", "crs": crs, "transform": transform} if crs else {"driver": "PNG"}
+        with rasterio.open(path, "w", width=100, height=70, count=1, dtype="uint8", **geo) as sink:
+            sink.write(np.ones((1, 70, 100), "uint8"))
+        return RasterSource.open(RasterConfig.of(path), kernel)
+
+    return make
+
+
+def some_cells(raster: RasterSource) -> Cells:
+    grid = windows.grid(raster.extent, 16)
+    scores = np.random.default_rng(0).dirichlet((1, 1, 1), len(grid)).astype(np.float32)
+    return Cells(grid, scores.argmax(axis=1), scores)
+
+
+@pytest.mark.parametrize("crs", ["image", "EPSG:4326"])
+@pytest.mark.parametrize(
+    ("raster_crs", "transform"),
+    [
+        ("EPSG:32633", UTM),
+        ("EPSG:32633", TURNED),
+        ("EPSG:4326", Affine(2.7e-6, 0, 15, 0, -2.7e-6, 45)),
+        (UNNAMED, UTM),
+        (None, UTM),
+    ],
+)
+def test_cells_come_back_to_the_pixel(
+    raster: MakeRaster,
+    kernel: Kernel,
+    tmp_path: Path,
+    raster_crs: str | None,
+    transform: Affine,
+    crs: CellsCrs,
+) -> None:
+    source = raster(raster_crs, transform)
+    cells, uri = some_cells(source), str(tmp_path / "out" / "cells.geojson")
+    write_cells(uri, cells, source, CLASSES, kernel, crs=crs)
+    found = read_cells(uri, source, CLASSES, kernel)
+    assert list(found.windows) == list(cells.windows)
+    np.testing.assert_array_equal(found.class_ids, cells.class_ids)
+    np.testing.assert_allclose(found.scores, cells.scores, atol=1e-6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("crs", "expected"), [("image", 32633), ("EPSG:4326", 4326)])
+def test_other_programs_read_them(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path, crs: CellsCrs, expected: int
+) -> None:
+    source, path = raster(), tmp_path / "cells.geojson"
+    cells = some_cells(source)
+    write_cells(str(path), cells, source, CLASSES, kernel, crs=crs)
+    meta, _, wkb, columns = pyogrio.raw.read(path)
+    assert CRS(meta["crs"]) == CRS(expected)
+    fields = dict(zip(meta["fields"], columns, strict=True))
+    assert fields["class_name"].tolist() == [CLASSES.name_of(i) for i in cells.class_ids.tolist()]
+    assert fields["class_id"].tolist() == cells.class_ids.tolist()
+    assert cells.scores is not None
+    np.testing.assert_allclose(fields["score"], cells.scores.max(axis=1), atol=1e-6)
+    assert set(json.loads(fields["scores"][0])) == set(CLASSES.names)
+    polygons = shapely.from_wkb(wkb)
+    assert shapely.is_valid(polygons).all()
+    assert shapely.is_ccw(shapely.get_exterior_ring(polygons)).all()
+    if crs == "image":
+        assert polygons[0].bounds == pytest.approx((500_000, 4_999_995.2, 500_004.8, 5_000_000))
+
+
+def test_predictions_can_be_labels_of_the_next_experiment(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path
+) -> None:
+    source, uri = raster(), str(tmp_path / "cells.geojson")
+    cells = some_cells(source)
+    write_cells(uri, cells, source, CLASSES, kernel)
+    features = read_features(LabelConfig(uris=uri), source, CLASSES, kernel)
+    assert features.class_ids.tolist() == cells.class_ids.tolist()
+
+
+def test_a_picture_has_its_cells_in_pixels_and_the_file_says_so(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, path = raster(None), tmp_path / "cells.geojson"
+    with caplog.at_level(logging.WARNING):
+        write_cells(str(path), some_cells(source), source, CLASSES, kernel, crs="EPSG:4326")
+    assert "has no CRS" in caplog.text
+    data = json.loads(path.read_text())
+    assert data["coordinates"] == "pixels of the image: x right, y down from its upper left corner"
+    assert data["features"][1]["geometry"]["coordinates"][0][0] == [16, 0]
+
+
+def test_scores_are_optional_and_cells_without_a_class_are_left_out(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path
+) -> None:
+    source, uri = raster(), str(tmp_path / "cells.geojson")
+    cells = Cells([Window(0, 0, 9, 9), Window(9, 0, 9, 9)], np.array([-1, 2]))
+    write_cells(uri, cells, source, CLASSES, kernel)
+    found = read_cells(uri, source, CLASSES, kernel)
+    assert (list(found.windows), found.class_ids.tolist()) == ([Window(9, 0, 9, 9)], [2])
+    assert found.scores is None
+
+
+def test_a_scene_may_have_no_cells(raster: MakeRaster, kernel: Kernel, tmp_path: Path) -> None:
+    source, uri = raster(), str(tmp_path / "cells.geojson")
+    write_cells(uri, Cells([], np.empty(0, np.int64)), source, CLASSES, kernel)
+    assert list(read_cells(uri, source, CLASSES, kernel).windows) == []
+
+
+def test_a_writer_that_fails_leaves_what_was_there(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path
+) -> None:
+    source, path = raster(), tmp_path / "cells.geojson"
+    path.write_text("earlier")
+    with pytest.raises(Exception, match="class id 9"):
+        write_cells(str(path), Cells([Window(0, 0, 9, 9)], np.array([9])), source, CLASSES, kernel)
+    assert path.read_text() == "earlier"
+    assert [p.name for p in tmp_path.glob("*cells*")] == ["cells.geojson"]
+
+
+def test_what_holds_no_cells_is_named(raster: MakeRaster, kernel: Kernel, tmp_path: Path) -> None:
+    source, path = raster(), tmp_path / "cells.geojson"
+    with pytest.raises(NotFoundError, match=r"cells\.geojson"):
+        read_cells(str(path), source, CLASSES, kernel)
+    for text in ("{", "[]", '{"features": [{}]}'):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"cells\.geojson does not hold labelled cells"):
+            read_cells(str(path), source, CLASSES, kernel)
+    write_cells(str(path), some_cells(source), source, CLASSES, kernel)
+    with pytest.raises(DataError, match="cells of the class 'Straße'; the classes are house, rest"):
+        read_cells(str(path), source, ClassMap.of("house", "rest"), kernel)

@@ -1,0 +1,116 @@
+"""Windows over a raster, and their way to the map and back."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rv_core import ConfigError, DataError, Window
+from rv_pipeline import windows
+
+EXTENT = Window(0, 0, 100, 70)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 30), st.none() | st.integers(1, 30))
+def test_a_grid_covers_the_scene(width: int, height: int, size: int, stride: int | None) -> None:
+    extent = Window(0, 0, width, height)
+    if size > min(width, height):
+        with pytest.raises(DataError):
+            windows.grid(extent, size, stride)
+        return
+    grid = windows.grid(extent, size, stride)
+    seen = np.zeros((height, width), bool)
+    for w in grid:
+        assert (w.width, w.height) == (size, size)
+        assert w.col_off < width
+        assert w.row_off < height
+        seen[w.row_off : w.row_off + size, w.col_off : w.col_off + size] = True
+    if stride is None or stride <= size:
+        assert seen.all()
+    if stride is None:
+        assert len(grid) == math.ceil(width / size) * math.ceil(height / size)
+    assert len(set(grid)) == len(grid)
+
+
+def test_a_chip_that_is_larger_than_the_scene_is_refused_in_numbers() -> None:
+    with pytest.raises(DataError, match="80 x 80 px is larger than the scene of 100 x 70") as error:
+        windows.grid(EXTENT, 80)
+    assert error.value.hint == "use a size of at most 70 px"
+    with pytest.raises(DataError, match="larger than the scene"):
+        windows.random(EXTENT, 80, 5, np.random.default_rng(0))
+
+
+def test_windows_are_at_least_one_pixel_apart() -> None:
+    with pytest.raises(ConfigError, match="stride 0"):
+        windows.grid(EXTENT, 10, 0)
+
+
+def test_random_windows_lie_inside_and_come_back_with_the_seed() -> None:
+    one, two, other = (
+        windows.random(EXTENT, 30, 500, np.random.default_rng(seed)) for seed in (7, 7, 8)
+    )
+    assert one == two != other
+    x0, y0, x1, y1 = windows.bounds(one).T
+    assert (x0.min(), y0.min(), x1.max(), y1.max()) == (0, 0, 100, 70)
+
+
+def coordinate(limit: float) -> st.SearchStrategy[float]:
+    return st.floats(-limit, limit, allow_nan=False)
+
+
+@settings(deadline=None)
+@given(
+    angle=st.floats(0, 2 * math.pi),
+    across=st.floats(0.05, 60),
+    down=st.floats(0.05, 60),
+    flipped=st.booleans(),
+    origin=st.tuples(coordinate(2e7), coordinate(2e7)),
+    point=st.tuples(coordinate(50_000), coordinate(50_000)),
+)
+def test_pixels_to_the_map_and_back(
+    angle: float,
+    across: float,
+    down: float,
+    flipped: bool,
+    origin: tuple[float, float],
+    point: tuple[float, float],
+) -> None:
+    transform = (
+        Affine.translation(*origin)
+        @ Affine.rotation(math.degrees(angle))
+        @ Affine.scale(across, down if flipped else -down)
+    )
+    pixel = np.array([point])
+    there = windows.to_map(pixel, transform)
+    np.testing.assert_allclose(there[0], transform * point, rtol=1e-12, atol=1e-6)
+    np.testing.assert_allclose(windows.to_pixels(there, transform), pixel, rtol=0, atol=1e-6)
+
+
+def test_corners_and_back() -> None:
+    some = windows.grid(EXTENT, 30)
+    assert windows.from_corners(windows.corners(some) + 0.2) == some
+
+
+def test_inside_an_area_of_interest_means_wholly() -> None:
+    aoi = np.array([shapely.box(0, 0, 60, 60), shapely.box(60, 0, 80, 60)])
+    grid = windows.grid(EXTENT, 20)
+    inside = [w for w, yes in zip(grid, windows.inside(grid, aoi), strict=True) if yes]
+    assert inside == [w for w in grid if w.col_off < 80 and w.row_off < 60]
+
+
+def test_what_lies_outside_the_scene_needs_no_area_of_interest() -> None:
+    aoi = np.array([shapely.box(0, 0, 100, 70)])
+    grid = windows.grid(EXTENT, 20)
+    assert not windows.inside(grid, aoi).all()
+    assert windows.inside(grid, aoi, EXTENT).all()
+
+
+def test_no_areas_of_interest_mean_everywhere() -> None:
+    assert windows.inside(windows.grid(EXTENT, 20), np.empty(0, object)).all()
