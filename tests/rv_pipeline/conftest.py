@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
-from rv_core import Kernel
 
+from rv_core import Kernel
 from rv_pipeline import (
     CellOptions,
     DatasetConfig,
@@ -65,6 +66,21 @@ def _toy_installed(site: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 @pytest.fixture
+def install_toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Install another version of the toy backend in front of the first."""
+
+    def make(version: str) -> None:
+        folder = tmp_path / f"site-{version}"
+        folder.mkdir()
+        install(TOY, folder, version)
+        monkeypatch.syspath_prepend(str(folder))
+        for name in [name for name in sys.modules if name.startswith("acme_toy_backend")]:
+            monkeypatch.delitem(sys.modules, name)  # as in a new process
+
+    return make
+
+
+@pytest.fixture
 def kernel() -> Kernel:
     return Kernel()
 
@@ -94,7 +110,7 @@ def draw_scene(
     ) as sink:
         sink.write(pixels.transpose(2, 0, 1))
     features = []
-    for row, col in zip(*np.nonzero(roofs)):
+    for row, col in np.argwhere(roofs):
         x0, y0 = west + col * cell * PIXEL, NORTH - row * cell * PIXEL
         x1, y1 = x0 + cell * PIXEL, y0 - cell * PIXEL
         ring = [[x0, y0], [x1, y0], [x1, y1], [x0, y1], [x0, y0]]
@@ -106,9 +122,7 @@ def draw_scene(
             }
         )
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
-    labels.write_text(
-        json.dumps({"type": "FeatureCollection", "crs": crs, "features": features})
-    )
+    labels.write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
     return image, labels
 
 

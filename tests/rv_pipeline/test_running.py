@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rv_core import Kernel
-
 from rv_pipeline import Experiment, Predictor, SceneConfig, run
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from rv_core import ConfigError, RVError
-
 from rv_pipeline.experiment import Experiment
 
 PREFIX = "exp_"
@@ -59,10 +58,12 @@ def _functions(path: Path, name: str) -> list[Callable[..., Any]]:
         _guarded(execute, path, name)
     finally:
         sys.path.remove(str(path.parent.resolve()))
-    found = [
+    found: list[Callable[..., Any]] = [
         value
         for key, value in vars(module).items()
-        if key.startswith(PREFIX) and inspect.isfunction(value)
+        if key.startswith(PREFIX)
+        and inspect.isfunction(value)
+        and value.__module__ == module.__name__  # not those that it imports
     ]
     if not found:
         raise ConfigError(
@@ -163,6 +164,8 @@ def _guarded(call: Callable[[], Any], path: Path, name: str) -> Any:
     try:
         made = call()
         return list(made) if inspect.isgenerator(made) else made
+    except SystemExit as error:
+        raise ConfigError(f"{name} ends the program while it is read (sys.exit)") from error
     except SyntaxError as error:
         where = f"{name}:{error.lineno}" if error.filename == str(path) else str(error.filename)
         raise ConfigError(f"{where}: {error.msg}", hint="correct the line") from error
@@ -171,7 +174,9 @@ def _guarded(call: Callable[[], Any], path: Path, name: str) -> Any:
         where = f"{name}:{line}" if line else name
         if isinstance(error, RVError):
             raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
-        raise ConfigError(f"{where}: {type(error).__name__}: {error}", hint=_advice(error)) from error
+        raise ConfigError(
+            f"{where}: {type(error).__name__}: {error}", hint=_advice(error)
+        ) from error
 
 
 def _line_in(error: BaseException, path: Path) -> int | None:

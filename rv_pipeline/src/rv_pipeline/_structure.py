@@ -17,8 +17,8 @@ from cattrs.errors import (
     IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn
-from rv_core import BackendConfig, ClassMap, ConfigError, RVError
 
+from rv_core import BackendConfig, ClassMap, ConfigError, RVError
 from rv_pipeline.scenes import (
     CastTransformerConfig,
     LabelConfig,
@@ -31,6 +31,13 @@ Path = tuple[str | int, ...]
 """The way from the top of the data to one value in it."""
 
 T = TypeVar("T")
+
+
+class FromArgument(str):
+    """A text that was given as an argument, and becomes whatever type its place asks for."""
+
+    __slots__ = ()
+
 
 _FIELD = re.compile(r"\w+\.(\w+) ")
 _TRANSFORMERS = {cls.type: cls for cls in (StatsTransformerConfig, CastTransformerConfig)}
@@ -67,9 +74,13 @@ def _converter() -> Converter:
     for kind, name in ((str, "text"), (int, "a whole number"), (float, "a number"), (bool, "")):
         converter.register_structure_hook(kind, _exactly(kind, name or "true or false"))
     converter.register_structure_hook_func(lambda t: t == tuple[str, ...], _strings)
-    converter.register_structure_hook_func(lambda t: t == Mapping[str, str], lambda v, _: _mapping(v))
-    converter.register_structure_hook_func(lambda t: typing.get_origin(t) is typing.Literal, _as_is)
-    converter.register_structure_hook_func(lambda t: t == BackendConfig | dict[str, Any], _as_is)
+    converter.register_structure_hook_func(
+        lambda t: t == Mapping[str, str], lambda v, _: _mapping(v)
+    )
+    converter.register_structure_hook_func(_is_literal, _as_is)
+    converter.register_structure_hook_func(
+        lambda t: t == BackendConfig | dict[str, Any], lambda value, _: _plain(value)
+    )
     converter.register_structure_hook_func(attrs.has, _fields(converter))
     converter.register_structure_hook(ClassMap, _as_is)  # the field's converter reads it
     converter.register_structure_hook_func(
@@ -96,6 +107,8 @@ def _fields(converter: Converter) -> Any:
 
 def _exactly(kind: type, name: str) -> Any:
     def hook(value: Any, _: type) -> Any:
+        if isinstance(value, FromArgument):
+            value = str(value) if kind is str else _scalar(value)
         fits = isinstance(value, int | float if kind is float else kind)
         if not fits or (isinstance(value, bool) and kind is not bool):
             quotes = ": put it in quotes" if kind is str and isinstance(value, int | float) else ""
@@ -112,8 +125,28 @@ def _strings(value: Any, _: Any) -> tuple[str, ...]:
     return tuple(items)
 
 
+def _is_literal(kind: Any) -> bool:
+    return typing.get_origin(kind) is typing.Literal
+
+
 def _as_is(value: Any, _: Any) -> Any:
     return value
+
+
+def _plain(value: Any) -> Any:
+    """Data whose arguments are read as YAML reads scalars: nothing here says their types."""
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return _scalar(value) if isinstance(value, FromArgument) else value
+
+
+def _scalar(text: str) -> Any:
+    import yaml
+
+    value = yaml.safe_load(text)
+    return value if isinstance(value, int | float | bool) else str(text)
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:
@@ -148,7 +181,7 @@ def _complaint(error: BaseException, path: Path) -> Complaint:
         close = get_close_matches(str(extra), known, n=1)
         return Complaint(
             (*path, extra),
-            f"unknown key {extra!r}",
+            f"unknown key {extra!r}" + (f" in {spell(path)}" if path else ""),
             f"did you mean {close[0]!r}?" if close else f"the keys here are {', '.join(known)}",
         )
     if isinstance(error, KeyError):  # raised on the way into the mapping that lacks it
@@ -166,3 +199,11 @@ def _step(error: BaseException) -> Path:
         if isinstance(note, IterableValidationNote):
             return (note.index,)
     return ()
+
+
+def spell(path: Path) -> str:
+    """A way as people write it: ``dataset.train[0].raster``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text

@@ -8,9 +8,9 @@ from typing import Any
 
 import attrs
 import yaml
-from rv_core import ConfigError
 
-from rv_pipeline._structure import Path
+from rv_core import ConfigError
+from rv_pipeline._structure import FromArgument, Path, spell
 
 _ARGUMENT = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
@@ -31,7 +31,7 @@ class YamlSource:
 
     def error(self, path: Path, message: str, hint: str | None = None) -> ConfigError:
         """An error about the value at ``path``."""
-        inside = " in " + _spell(path) if path else ""
+        inside = "" if not path or str(path[-1]) in message else f" in {spell(path)}"
         return ConfigError(f"{self.name}:{self.line_of(path)}: {message}{inside}", hint=hint)
 
 
@@ -54,7 +54,8 @@ def parse(text: str, name: str) -> YamlSource:
 
 
 def fill(source: YamlSource, values: Mapping[str, str]) -> YamlSource:
-    """The source with ``${name}`` in its texts replaced.
+    """The source with ``${name}`` in its texts replaced; one that is all of a text may stand for
+    a number, or true or false.
 
     Raises `ConfigError` for a name that has no value.
     """
@@ -73,7 +74,8 @@ def fill(source: YamlSource, values: Mapping[str, str]) -> YamlSource:
                     f"${{{name}}} has no value",
                     f"give it with -a {name} VALUE, or a default under 'args'",
                 )
-        return _ARGUMENT.sub(lambda match: values[match[1]], value)
+        filled = _ARGUMENT.sub(lambda match: values[match[1]], value)
+        return FromArgument(filled) if _ARGUMENT.fullmatch(value) else filled
 
     return attrs.evolve(source, data=replace(source.data, ()))
 
@@ -118,11 +120,3 @@ def _scalar(node: yaml.Node) -> Any:
     if not isinstance(value, str | int | float | bool | None):
         return node.value  # dates and the like are texts here
     return value
-
-
-def _spell(path: Path) -> str:
-    """A way as people write it: ``dataset.train[0].raster``."""
-    text = ""
-    for step in path:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
-    return text

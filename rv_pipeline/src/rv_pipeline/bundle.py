@@ -15,13 +15,13 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
 from rv_core import (
-    DataError,
     ModelError,
-    NotFoundError,
     OnProgress,
     PluginError,
     Progress,
+    StorageError,
     UnknownKeyError,
     ignore_progress,
 )
@@ -111,9 +111,10 @@ def write_bundle(
             _entry(INFO_NAME), json.dumps(info.to_dict(), indent=2, ensure_ascii=False)
         )
         for name, uri, _ in members:
-            with kernel.files.open(uri) as source, archive.open(
-                _entry(f"{MODEL_FOLDER}/{name}"), "w", force_zip64=True
-            ) as sink:
+            with (
+                kernel.files.open(uri) as source,
+                archive.open(_entry(f"{MODEL_FOLDER}/{name}"), "w", force_zip64=True) as sink,
+            ):
                 while chunk := source.read(_CHUNK):
                     sink.write(chunk)
                     done += len(chunk)
@@ -221,14 +222,8 @@ def _members(uri: str, name: str, kernel: Kernel) -> Iterator[tuple[str, str, in
     try:
         yield name, uri, kernel.files.info(uri).size
         return
-    except NotFoundError:
+    except StorageError:  # there is no such file; some systems say that it is a folder
         folder = uri.rstrip("/")
-    except Exception as error:
-        from rv_core import StorageError
-
-        if not isinstance(error, StorageError):
-            raise
-        folder = uri.rstrip("/")  # a system that answers for a folder with another error
     found = sorted(kernel.files.list_paths(folder))
     if not found:
         raise ModelError(f"there is no model at {uri}", hint="run TRAIN again")
@@ -241,9 +236,7 @@ def _members(uri: str, name: str, kernel: Kernel) -> Iterator[tuple[str, str, in
 def _entry(name: str) -> zipfile.ZipInfo:
     entry = zipfile.ZipInfo(name, _EPOCH)
     entry.external_attr = 0o644 << 16
-    entry.compress_type = (
-        zipfile.ZIP_DEFLATED if name.endswith(_COMPRESSED) else zipfile.ZIP_STORED
-    )
+    entry.compress_type = zipfile.ZIP_DEFLATED if name.endswith(_COMPRESSED) else zipfile.ZIP_STORED
     return entry
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
-from rv_core import ConfigError
 
+from rv_core import ConfigError
 from rv_pipeline.commands import COMMANDS, Command
 from rv_pipeline.fingerprint import (
     Fingerprint,
@@ -20,7 +20,6 @@ from rv_pipeline.outputs import Output
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.experiment import Experiment
 
 NOT_YET_RUN: Final = "not yet run"
@@ -110,13 +109,12 @@ def decide(
     step: Step, kernel: Kernel, *, running: Collection[str] = (), rerun: bool = False
 ) -> Decision:
     """Whether a step has to run. ``running``: outputs that will be made anew before it."""
-    pending = [
-        name for name, uri in step.upstream_uris().items() if uri in running
-    ]
+    pending = [name for name, uri in step.upstream_uris().items() if uri in running]
     inputs = {uri: identify(uri, kernel) for uri in step.command.inputs(step.experiment)}
     if pending:
         names = " and ".join(name.upper() for name in pending)
-        return Decision(True, FORCED if rerun else f"{names} runs before it")
+        verb = "run" if len(pending) > 1 else "runs"
+        return Decision(True, FORCED if rerun else f"{names} {verb} before it")
     fingerprint = _fingerprint(step, inputs, kernel)
     output = Output(step.uri, kernel)
     done = output.done()
@@ -158,9 +156,7 @@ def _check_shared(step: Step, kernel: Kernel) -> None:
     first, *others = step.experiments
     config = step.command.config(first, kernel)
     for other in others:
-        changes = differences(
-            Fingerprint(config), Fingerprint(step.command.config(other, kernel))
-        )
+        changes = differences(Fingerprint(config), Fingerprint(step.command.config(other, kernel)))
         if changes:
             raise ConfigError(
                 f"experiments {first.id!r} and {other.id!r} share the {step.command.name} output "

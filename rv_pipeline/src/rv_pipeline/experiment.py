@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import attrs
 from attrs.validators import optional
-from rv_core import BackendConfig, ClassInfo, ClassMap, ConfigError
 from rv_core.validators import choice, integer, text
 
+from rv_core import BackendConfig, ClassInfo, ClassMap, ConfigError
 from rv_pipeline.scenes import DatasetConfig, SceneConfig
 from rv_pipeline.tasks.chip_classification import CellOptions
 
@@ -89,7 +89,10 @@ class AnalyzeOptions:
     """``sample_windows``: how many windows of 256 px the statistics are taken from, over all the
     training scenes; ``None``: every pixel."""
 
-    sample_windows: int | None = attrs.field(default=400, validator=optional(integer(minimum=1)))
+    sample_windows: int | None = attrs.field(
+        default=400,
+        validator=optional(integer(minimum=1)),  # type: ignore[arg-type]  # 400 is inferred as int
+    )
 
 
 @attrs.frozen(kw_only=True)

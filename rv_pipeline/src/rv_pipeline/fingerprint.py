@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
+
 from rv_core import BackendConfig, ClassMap
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _ABSENT = object()
 _SHOWN_DIFFERENCES = 3
 _SHOWN_CHARS = 60
+IN_USE = ("ready", "loaded")
+"""The statuses of keys that a plugin serves; a rival that is disabled or passed over does not."""
 
 
 @attrs.frozen
@@ -86,7 +89,7 @@ def plugin_versions(kernel: Kernel, claims: Iterable[tuple[str, str]]) -> dict[s
     wanted = set(claims)
     versions = {"rv-pipeline": VERSION}
     for plugin in kernel.plugins():
-        if any((key.kind, key.key) in wanted for key in plugin.keys):
+        if any((k.kind, k.key) in wanted and k.status in IN_USE for k in plugin.keys):
             versions[plugin.distribution] = plugin.version
     return versions
 
@@ -97,7 +100,13 @@ def differences(old: Fingerprint, new: Fingerprint) -> list[str]:
     for path, before, after in _compare(dict(old.config), dict(new.config)):
         phrases.append(f"{path}: {_show(before)} -> {_show(after)}")
     for uri, before, after in _compare_flat(old.inputs, new.inputs):
-        verb = "is new" if before is _ABSENT else "is not used any more" if after is _ABSENT else "changed"
+        verb = (
+            "is new"
+            if before is _ABSENT
+            else "is not used any more"
+            if after is _ABSENT
+            else "changed"
+        )
         phrases.append(f"{uri} {verb}")
     for command, _, _ in _compare_flat(old.upstream, new.upstream):
         phrases.append(f"{command.upper()} made something else")
@@ -125,9 +134,7 @@ def _compare(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any
         yield path, old, new
 
 
-def _compare_flat(
-    old: Mapping[str, Any], new: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
+def _compare_flat(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for key in sorted(old.keys() | new.keys()):
         before, after = old.get(key, _ABSENT), new.get(key, _ABSENT)
         if before != after:

@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rv_core import ConfigError, NotFoundError, RVError
-
 from rv_pipeline._structure import StructureError, structure
 from rv_pipeline.experiment import Experiment, TaskConfig
 from rv_pipeline.scenes import RasterConfig
@@ -23,8 +22,9 @@ if TYPE_CHECKING:
     import os
 
     from rv_core import Kernel
-
     from rv_pipeline._yaml_source import YamlSource
+
+T = TypeVar("T")
 
 _YAML: Final = (".yaml", ".yml")
 ARGS: Final = "args"
@@ -96,7 +96,7 @@ def raster_config(data: Mapping[str, Any], uri: str) -> RasterConfig:
     return _structured({**data, "uris": [uri]}, RasterConfig)
 
 
-def _structured(data: Any, cls: Any) -> Any:
+def _structured(data: Any, cls: type[T]) -> T:
     try:
         return structure(data, cls)
     except StructureError as error:

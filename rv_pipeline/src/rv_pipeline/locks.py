@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
 from rv_core import AlreadyExistsError, NotFoundError, RVError, StorageError
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from rv_core import DataError, NotFoundError, RVError
 
+from rv_core import DataError, NotFoundError, RVError
 from rv_pipeline.fingerprint import Fingerprint
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ DONE_NAME: Final = "_done.json"
 STARTED_NAME: Final = "_started.json"
 LOCK_NAME: Final = "_lock.json"
 _DONE_VERSION: Final = 1
-_CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME)
+PROBE_NAME: Final = "_probe.tmp"
+_CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME, PROBE_NAME)
 
 
 @attrs.frozen
@@ -51,7 +52,7 @@ class DoneRecord:
     def to_json(self) -> str:
         data = {"version": _DONE_VERSION, **attrs.asdict(self, recurse=False)}
         data["fingerprint"] = {"digest": self.fingerprint.digest, **self.fingerprint.to_dict()}
-        return json.dumps(data, indent=1, sort_keys=True) + "\n"
+        return json.dumps(data, indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> DoneRecord | None:

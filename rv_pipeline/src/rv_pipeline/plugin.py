@@ -8,7 +8,6 @@ from rv_core import hookimpl
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.runners.local import Runner
     from rv_pipeline.tasks.task import Task
 

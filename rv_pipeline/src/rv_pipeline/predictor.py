@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from rv_core import Context, Kernel, OnProgress, ignore_progress
-
 from rv_pipeline.bundle import (
     MAX_BUNDLE_BYTES,
     MODEL_FOLDER,
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rv_core import Model
-
     from rv_pipeline.bundle import BundleInfo
     from rv_pipeline.experiment import Crs
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
+from rv_core import NotFoundError
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.evaluate import evaluated_scenes
 from rv_pipeline.commands.reading import about
+from rv_pipeline.outputs import PROBE_NAME
 
 if TYPE_CHECKING:
     from rv_core import ClassMap, Kernel
-
     from rv_pipeline.dag import Step
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.scenes import SceneConfig
@@ -29,7 +31,7 @@ def check_scenes(steps: Sequence[Step], kernel: Kernel) -> None:
         _check_writable(step.uri, kernel)
     seen: set[tuple[str, bool]] = set()
     for step in steps:
-        if step.command.name == "bundle" or step.command.name == "train":
+        if step.command.name in ("bundle", "train"):
             continue
         for scene, labels in _scenes(step.command.name, step.experiment):
             mark = (repr((scene, step.experiment.task)), labels)
@@ -49,9 +51,7 @@ def _scenes(command: str, experiment: Experiment) -> list[tuple[SceneConfig, boo
     return [(scene, False) for scene in experiment.predicted_scenes]
 
 
-def _check_scene(
-    config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel
-) -> None:
+def _check_scene(config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel) -> None:
     from rv_pipeline.scenes import open_scene
     from rv_pipeline.tasks.task import find_task
 
@@ -65,6 +65,7 @@ def _check_scene(
 def _check_writable(uri: str, kernel: Kernel) -> None:
     """Raises where nothing can be written below a URI; leaves nothing there."""
     kernel.filesystem(uri, "w")
-    probe = f"{uri}/_probe.tmp"
+    probe = f"{uri}/{PROBE_NAME}"
     kernel.files.write_bytes(probe, b"")
-    kernel.files.delete(probe)
+    with suppress(NotFoundError):  # another run is probing too
+        kernel.files.delete(probe)

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rv_core import Kernel
-
 from rv_pipeline import dag
 from rv_pipeline.commands import command_names
 from rv_pipeline.preflight import check_scenes

@@ -38,7 +38,7 @@ filter_option = click.option(
 )
 @click.option("--runner", default="LOCAL", show_default=True, help="The key of a runner.")
 @click.pass_obj
-def run(kernel: Any, **options: Any) -> None:
+def run(kernel: Any, /, **options: Any) -> None:
     """Run the experiments of FILE (.py or .yaml).
 
     COMMANDS are analyze, chip, train, predict, eval and bundle; all of them if none is given.
@@ -55,7 +55,7 @@ def run(kernel: Any, **options: Any) -> None:
 @filter_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.pass_obj
-def ls(kernel: Any, **options: Any) -> None:
+def ls(kernel: Any, /, **options: Any) -> None:
     """List the experiments of FILE, their commands and the state of each."""
     from rv_pipeline.cli._ls import list_file
 
@@ -72,7 +72,7 @@ def ls(kernel: Any, **options: Any) -> None:
     help="CRS of the result, if not that of the bundle's experiment.",
 )
 @click.pass_obj
-def predict(kernel: Any, **options: Any) -> None:
+def predict(kernel: Any, /, **options: Any) -> None:
     """Predict IMAGE with BUNDLE and write the result, GeoJSON, to OUT; each is a path or a URI."""
     from rv_pipeline.cli._predict import predict_image
 

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING
 
 import click
-from rv_core import RVError
 
+from rv_core import RVError
 from rv_pipeline import dag
 from rv_pipeline.cli._tables import show_table
 from rv_pipeline.commands import command_names
@@ -29,8 +29,10 @@ def list_file(
     rows = []
     for step in dag.build(experiments, command_names(), kernel):
         state, summary = _state(step, kernel)
-        for experiment in step.experiments:
-            rows.append([experiment.id, step.command.name.upper(), state, summary, step.uri])
+        rows += [
+            [experiment.id, step.command.name.upper(), state, summary, step.uri]
+            for experiment in step.experiments
+        ]
     headings = ("experiment", "command", "state", "result", "output")
     if as_json:
         click.echo(json.dumps([dict(zip(headings, row, strict=True)) for row in rows], indent=2))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import click
+
 from rv_core import OnProgress, Progress, ignore_progress
 
 PLAIN_SECONDS: Final = 10.0

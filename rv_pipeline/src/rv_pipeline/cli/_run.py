@@ -139,7 +139,11 @@ def _show_metrics(experiment_id: str, overall: dict[str, Any]) -> None:
     show_table(
         (experiment_id, "precision", "recall", "F1", "support"),
         [
-            [name, *(f"{figures[x]:.3f}" for x in ("precision", "recall", "f1")), str(figures["support"])]
+            [
+                name,
+                *(f"{figures[x]:.3f}" for x in ("precision", "recall", "f1")),
+                str(figures["support"]),
+            ]
             for name, figures in rows
         ],
     )

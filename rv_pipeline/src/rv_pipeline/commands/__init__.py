@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rv_core import ConfigError
-
 from rv_pipeline.commands.analyze import Analyze
 from rv_pipeline.commands.bundle import Bundle
 from rv_pipeline.commands.chip import Chip

@@ -14,8 +14,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from rv_core import ChipSample, ChipSpec, ChipWriter, DataError, Kernel, ShardInfo, Window
 
+from rv_core import ChipSample, ChipSpec, ChipWriter, DataError, Kernel, ShardInfo, Window
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.reading import about, read_windows
@@ -25,7 +25,6 @@ from rv_pipeline.tasks.task import find_task
 
 if TYPE_CHECKING:
     from rv_core import KernelSpec
-
     from rv_pipeline.commands.command import Job
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.scenes import Scene, SceneConfig
@@ -74,9 +73,7 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
     blocks: list[Block] = []
     for split in CHIP_SPLITS:
         for scene_config in labelled_scenes(experiment, split):
-            with open_scene(
-                scene_config, job.kernel, stats=stats, with_labels=False
-            ) as scene:
+            with open_scene(scene_config, job.kernel, stats=stats, with_labels=False) as scene:
                 bands, dtype = scene.raster.bands, str(scene.raster.dtype)
                 layout = layout or (bands, dtype, scene_config.id)
                 if layout[:2] != (bands, dtype):
@@ -101,7 +98,8 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
             ]
     assert layout is not None  # labelled_scenes gives at least one scene to train on
     bands, dtype, _ = layout
-    spec = ChipSpec(experiment.task.key, experiment.task.classes, bands, dtype, (height, width))
+    size = (height, width)
+    spec = ChipSpec(experiment.task.key, experiment.task.classes, bands, dtype, size)  # type: ignore[arg-type]  # mypy reads its converter as that of an empty tuple
     return spec, blocks
 
 
@@ -167,7 +165,9 @@ class Cutter:
         scene, windows = self._scene(block)
         windows = windows[block.start : block.stop]
         labels = self._task.label(scene, windows)
-        labelled = [(w, label) for w, label in zip(windows, labels, strict=True) if label is not None]
+        labelled = [
+            (w, label) for w, label in zip(windows, labels, strict=True) if label is not None
+        ]
         writer: ChipWriter | None = None
         try:
             by_window = dict(labelled)

@@ -10,7 +10,6 @@ from rv_pipeline.fingerprint import digest_of, plain
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.outputs import Output
     from rv_pipeline.statistics import RasterStats

@@ -6,15 +6,13 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rv_core import ModelError
-
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.commands.train import model_uri, resolved_backend
-from rv_pipeline.fingerprint import plain, plugin_versions
+from rv_pipeline.fingerprint import IN_USE, plain, plugin_versions
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.experiment import Experiment
 
 BUNDLE_NAME: Final = "bundle.zip"
@@ -84,6 +82,6 @@ def _model_name(uri: str) -> str:
 
 def _distribution(kernel: Kernel, kind: str, key: str) -> tuple[str | None, str | None]:
     for plugin in kernel.plugins():
-        if any((k.kind, k.key) == (kind, key) for k in plugin.keys):
+        if any((k.kind, k.key) == (kind, key) and k.status in IN_USE for k in plugin.keys):
             return plugin.distribution, plugin.version
     return None, None

@@ -14,13 +14,11 @@ from rv_core import (
     InterruptedRunError,
     Progress,
 )
-
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.fingerprint import digest_of, plain
 
 if TYPE_CHECKING:
     from rv_core import ChipSpec, Kernel
-
     from rv_pipeline.commands._chip_blocks import Block, Cut
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.outputs import Output
@@ -150,7 +148,7 @@ def _counts(manifest: ChipManifest, split: str) -> dict[int, int]:
 
 
 def _summary(manifest: ChipManifest) -> dict[str, Any]:
-    splits = {
+    splits: dict[str, Any] = {
         split: {
             "chips": manifest.count(split),
             "classes": {

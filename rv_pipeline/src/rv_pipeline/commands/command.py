@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-from rv_core import Context, Kernel
 
+from rv_core import Context, Kernel
 from rv_pipeline.outputs import Output, new_identity
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rv_core import Progress
-
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import scene_uris
 from rv_pipeline.commands.command import Command, Job, Result
@@ -14,7 +13,6 @@ from rv_pipeline.fingerprint import digest_of, plain
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.scenes import Scene, SceneConfig
 

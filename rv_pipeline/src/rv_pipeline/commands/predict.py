@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -10,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-from rv_core import DataError, InterruptedRunError, ModelError, Progress
 
+from rv_core import DataError, InterruptedRunError, ModelError, Progress
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.commands.reading import about, ahead, read_windows
@@ -20,11 +21,14 @@ from rv_pipeline.fingerprint import plain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from rv_core import Context, Kernel, Label, Model, Window
 
+    from rv_core import Context, Kernel, Label, Model, Window
     from rv_pipeline.experiment import Crs, Experiment
     from rv_pipeline.scenes import Scene
     from rv_pipeline.tasks.task import Task
+
+
+logger = logging.getLogger(__name__)
 
 
 class Predict(Command):
@@ -56,8 +60,14 @@ class Predict(Command):
         scenes = experiment.predicted_scenes
         cells = 0
         # Predictions are made beside the output: a scene that fails leaves earlier ones alone.
+        if not scenes:
+            logger.warning("there are no scenes to predict in %s", experiment.predict.splits)
+            job.publish(job.context.tmp_dir)
+            return Result({"line": "no scenes"})
         with tempfile.TemporaryDirectory(dir=job.context.tmp_dir) as folder:
-            model = make_backend(experiment, job.kernel).load_model(model_uri(job.upstream["train"]))
+            model = make_backend(experiment, job.kernel).load_model(
+                model_uri(job.upstream["train"])
+            )
             try:
                 check_classes(model, task)
                 for number, scene_config in enumerate(scenes):

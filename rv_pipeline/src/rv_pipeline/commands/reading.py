@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -71,7 +71,7 @@ def _around(run: Sequence[Window]) -> Window:
     return Window(left, run[0].row_off, right - left, run[0].height)
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """The same items, made by a thread that works up to ``depth`` items ahead.
 
     An exception of the thread is raised here; the thread ends when the iteration is left.

@@ -6,13 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rv_core import BackendConfig, ConfigError, DataError
-
 from rv_pipeline.commands.chip import read_manifest
 from rv_pipeline.commands.command import Command, Job, Result
 
 if TYPE_CHECKING:
     from rv_core import Backend, Kernel
-
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.outputs import Output
 

@@ -71,9 +71,7 @@ def accuracy(matrix: Matrix) -> float:
 def macro_average(matrix: Matrix) -> Scores:
     """The mean over the classes that occur, each counting the same."""
     scores = class_scores(matrix)
-    present = [
-        s for c, s in enumerate(scores) if s.support or any(row[c] for row in matrix)
-    ]
+    present = [s for c, s in enumerate(scores) if s.support or any(row[c] for row in matrix)]
     return _average(present, [1] * len(present))
 
 

@@ -8,7 +8,6 @@ from rv_core import PluginContractError
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.runners.local import Runner
 
 RUNNERS = "rv.runners.v1"

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
-from rv_core import Context, OnProgress, RVError, ignore_progress
 
+from rv_core import Context, OnProgress, RVError, ignore_progress
 from rv_pipeline.commands.command import Job, Result
 from rv_pipeline.dag import Decision, Step, decide
+from rv_pipeline.fingerprint import identify
 from rv_pipeline.locks import Lock, locked
 from rv_pipeline.outputs import LOCK_NAME, DoneRecord, Output, now
 
@@ -121,7 +122,7 @@ def _attempt(
     assert decision.fingerprint is not None
     digest = decision.fingerprint.digest
     earlier = output.done()
-    versions = _versions(output, earlier)
+    versions = _versions(output) if earlier is not None else {}
     begun = False
 
     def begin() -> None:
@@ -135,9 +136,7 @@ def _attempt(
         experiment=step.experiment,
         kernel=output.kernel,
         output=output,
-        upstream={
-            name: Output(uri, output.kernel) for name, uri in step.upstream_uris().items()
-        },
+        upstream={name: Output(uri, output.kernel) for name, uri in step.upstream_uris().items()},
         context=Context(
             tmp_dir=folder,
             experiment_id=step.key if step.command.name == "train" else step.experiment.id,
@@ -155,24 +154,14 @@ def _attempt(
         return result
     except BaseException:
         with suppress(RVError):
-            if begun and earlier is not None and _versions(output, earlier) == versions:
+            if begun and earlier is not None and _versions(output) == versions:
                 output.restore(earlier)
         raise
 
 
-def _versions(output: Output, record: DoneRecord | None) -> dict[str, str]:
-    """The state of the files that a record vouches for."""
-    from rv_pipeline.fingerprint import identify
-
-    if record is None:
-        return {}
-    found = {}
-    for name in record.files:
-        try:
-            found[name] = identify(output.path(name), output.kernel)
-        except RVError:
-            found[name] = "unknown"
-    return found
+def _versions(output: Output) -> dict[str, str]:
+    """The files of an output, each with what tells one version of it from the next."""
+    return {name: identify(output.path(name), output.kernel) for name in output.files()}
 
 
 def _skipped(step: Step, decision: Decision, kernel: Kernel, options: RunOptions) -> StepReport:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rv_core import ChipLabel, Label, ModelError, Window
-
 from rv_pipeline.evaluation import classification
 from rv_pipeline.tasks.chip_classification import NO_CLASS, label_cells
 from rv_pipeline.tasks.task import Task
@@ -14,7 +13,6 @@ from rv_pipeline.windows import grid
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
     from rv_pipeline.experiment import ChipOptions, Crs
     from rv_pipeline.scenes import Scene
 

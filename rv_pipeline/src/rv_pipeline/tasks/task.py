@@ -10,7 +10,6 @@ from rv_core import PluginContractError
 
 if TYPE_CHECKING:
     from rv_core import Kernel, Label, Window
-
     from rv_pipeline.experiment import ChipOptions, Crs, TaskConfig
     from rv_pipeline.scenes import Scene
 

@@ -7,6 +7,8 @@ from typing import ClassVar, Self
 
 import attrs
 import numpy as np
+from rv_core.validators import number
+
 from rv_core import (
     Backend,
     BackendConfig,
@@ -24,7 +26,6 @@ from rv_core import (
     TrainedModel,
     Window,
 )
-from rv_core.validators import number
 
 CHECKPOINT = "checkpoint.json"
 MODEL = "model.json"
@@ -91,18 +92,24 @@ class ToyBackend(Backend):
         manifest = self._manifest(chips_uri)
         for shard in manifest.splits.get(split, ()):
             data = self.kernel.files.read_bytes(f"{chips_uri}/{shard.name}")
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                rows = zip(*(arrays[n] for n in ("pixels", "class_ids", "windows", "scene_ids")))
-                for pixels, class_id, window, scene_id in rows:
-                    label = ChipLabel(int(class_id))
-                    yield ChipSample(pixels, label, Window(*map(int, window)), str(scene_id))
+            with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+                arrays = dict(stored)  # each is read anew at every access otherwise
+            for n, class_id in enumerate(arrays["class_ids"]):
+                yield ChipSample(
+                    pixels=arrays["pixels"][n],
+                    label=ChipLabel(int(class_id)),
+                    window=Window(*map(int, arrays["windows"][n])),
+                    scene_id=str(arrays["scene_ids"][n]),
+                )
 
     def train(self, chips_uri, output_uri, context):
         files = self.kernel.files
         manifest = self._manifest(chips_uri)
-        samples = list(self.read_chips(chips_uri, "train"))
-        features = features_of(np.stack([sample.pixels for sample in samples]))
-        truth = np.array([sample.label.class_id for sample in samples])
+        rows, ids = [], []
+        for sample in self.read_chips(chips_uri, "train"):
+            rows.append(features_of(sample.pixels[None])[0])
+            ids.append(sample.label.class_id)
+        features, truth = np.stack(rows), np.array(ids)
         state = self._start(features, len(manifest.spec.classes), output_uri, context.resume)
         weights, first = np.array(state["weights"]), state["step"]
         inputs = standardized(features, state)
