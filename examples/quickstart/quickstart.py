@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from picture import draw_picture
-
 from rv_pipeline.samples import draw_sample_scenes
 
 EXPERIMENT = Path(__file__).with_name("experiment.yaml")

@@ -157,7 +157,7 @@ def test_an_output_below_a_file_or_on_a_read_only_system(
     with pytest.raises(StorageError, match="file"):
         run(experiment(root_uri=str(tmp_path / "file")), kernel=kernel)
     assert (tmp_path / "file").read_text() == "x"
-    if os.path.isdir("/proc/1"):
+    if Path("/proc/1").is_dir():
         with pytest.raises(StorageError, match="/proc/"):
             run(experiment(root_uri="/proc/rv"), kernel=kernel)
 

@@ -116,7 +116,7 @@ def test_a_missing_plugin_is_named_with_what_to_install(
     bundle: Path, kernel: Kernel, tmp_path: Path
 ) -> None:
     bare = Kernel(disable=["acme-toy-backend"])
-    with pytest.raises(Exception, match="acme-toy-backend 1.2.0, which is disabled"):
+    with pytest.raises(Exception, match=r"acme-toy-backend 1\.2\.0, which is disabled"):
         Predictor(bundle, bare)
     needs = [
         {"kind": "backends", "key": "NO_SUCH", "distribution": "acme-no-such", "version": "3.1"},

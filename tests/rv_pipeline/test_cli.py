@@ -32,7 +32,9 @@ def exp_roofs(steps: int = 20):
             backend={"backend": "TOY_CLASSIFICATION", "num_steps": steps},
             dataset=DatasetConfig(
                 train=SceneConfig(id="north", raster="data/north.tif", labels="data/north.geojson"),
-                validation=SceneConfig(id="south", raster="data/south.tif", labels="data/south.geojson"),
+                validation=SceneConfig(
+                    id="south", raster="data/south.tif", labels="data/south.geojson"
+                ),
             ),
         )
         for name in ("one", "two")

@@ -37,7 +37,7 @@ def test_a_class_that_is_predicted_but_never_true_counts_in_the_macro_average() 
 
 
 def test_no_cells_at_all_give_zeros() -> None:
-    assert c.summary(((0, 0), (0, 0)), ["a", "b"])["macro_average"]["f1"] == 0.0
+    assert c.summary(((0, 0), (0, 0)), ["a", "b"])["macro"]["f1"] == 0.0
 
 
 def test_the_summary_names_the_classes() -> None:

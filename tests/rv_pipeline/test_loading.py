@@ -237,7 +237,11 @@ def test_a_python_file_may_import_its_neighbours(tmp_path: Path) -> None:
 
 
 def test_several_experiments_come_from_functions_lists_and_yaml(tmp_path: Path) -> None:
-    more = "\nimport attrs\ndef exp_more():\n    return [attrs.evolve(exp_roofs(), id=f'e{n}') for n in range(2)]\n"
+    more = """
+import attrs
+def exp_more():
+    return [attrs.evolve(exp_roofs(), id=f"e{n}") for n in range(2)]
+"""
     found = load_experiments(write(tmp_path, "e.py", PYTHON + more))
     assert [e.id for e in found] == ["roofs", "e0", "e1"]
     one = textwrap.indent(YAML.split("\n", 1)[1].replace("${size}", "16"), "    ")

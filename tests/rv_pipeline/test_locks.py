@@ -32,9 +32,11 @@ def dead_owner() -> Owner:
 
 
 def test_an_output_in_use_is_left_alone(experiment: Make, kernel: Kernel, tmp_path: Path) -> None:
-    with locked(str(tmp_path / "out/analyze/roofs/_lock.json"), kernel):
-        with pytest.raises(AlreadyExistsError, match=f"in use by process {os.getpid()}"):
-            run(experiment(), kernel=kernel)
+    with (
+        locked(str(tmp_path / "out/analyze/roofs/_lock.json"), kernel),
+        pytest.raises(AlreadyExistsError, match=f"in use by process {os.getpid()}"),
+    ):
+        run(experiment(), kernel=kernel)
     assert run(experiment(), ["analyze"], kernel=kernel)[0].status == "done"
 
 

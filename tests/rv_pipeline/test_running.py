@@ -22,7 +22,7 @@ def test_an_experiment_runs_from_scenes_to_a_bundle_that_predicts(
     assert all(r.status == "done" for r in reports)
     out = tmp_path / "out"
     figures = json.loads((out / "eval/roofs/eval.json").read_text())
-    assert figures["overall"]["macro_average"]["f1"] > 0.99
+    assert figures["overall"]["macro"]["f1"] > 0.99
     assert figures["overall"]["cells"] == 64
     assert set(figures["scenes"]) == {"south"}
     cells = json.loads((out / "predict/roofs/south.geojson").read_text())["features"]

@@ -134,8 +134,8 @@ def _show_reports(reports: Sequence[StepReport]) -> None:
 
 
 def _show_metrics(experiment_id: str, overall: dict[str, Any]) -> None:
-    rows = [*overall["classes"].items(), ("macro average", overall["macro_average"])]
-    rows.append(("weighted average", overall["weighted_average"]))
+    rows = [*overall["classes"].items(), ("macro average", overall["macro"])]
+    rows.append(("weighted average", overall["weighted"]))
     show_table(
         (experiment_id, "precision", "recall", "F1", "support"),
         [

@@ -85,8 +85,8 @@ def summary(matrix: Matrix, names: Sequence[str]) -> dict[str, Any]:
     """All figures of a confusion matrix, JSON-able."""
     return {
         "accuracy": accuracy(matrix),
-        "macro_average": attrs.asdict(macro_average(matrix)),
-        "weighted_average": attrs.asdict(weighted_average(matrix)),
+        "macro": attrs.asdict(macro_average(matrix)),
+        "weighted": attrs.asdict(weighted_average(matrix)),
         "classes": {
             name: attrs.asdict(scores)
             for name, scores in zip(names, class_scores(matrix), strict=True)
