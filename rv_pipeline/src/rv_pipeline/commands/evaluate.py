@@ -67,5 +67,5 @@ def evaluated_scenes(experiment: Experiment) -> tuple[SceneConfig, ...]:
 
 def _summary(figures: dict[str, Any]) -> dict[str, Any]:
     overall = figures["overall"]
-    line = f"macro F1 {overall['macro_average']['f1']:.3f}, accuracy {overall['accuracy']:.3f}"
+    line = f"macro F1 {overall['macro']['f1']:.3f}, accuracy {overall['accuracy']:.3f}"
     return {"line": line if overall["cells"] else "no labelled scenes", "overall": overall}
