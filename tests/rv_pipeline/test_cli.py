@@ -157,3 +157,21 @@ def test_quantities_are_readable() -> None:
         "3 min 05 s",
         "2 h 10 min",
     ]
+
+
+def test_a_warning_is_said_once_however_often_a_scene_is_opened(
+    file: str, tmp_path: Path, site: Path
+) -> None:
+    labels = tmp_path / "data/north.geojson"
+    data = json.loads(labels.read_text())
+    ring = data["features"][0]["geometry"]["coordinates"][0]
+    ring[1], ring[2] = ring[2], ring[1]  # a bow tie
+    labels.write_text(json.dumps(data))
+    done = subprocess.run(
+        [sys.executable, "-m", "rv_plugins", "run", file, "-f", "one"],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr.count("repaired") == 1

@@ -115,6 +115,8 @@ def test_an_output_that_lost_a_file_is_made_again(
     run(experiment(), kernel=kernel)
     (tmp_path / "out/bundle/roofs/bundle.zip").unlink()
     assert plan(experiment(), kernel) == {"bundle": "damaged: bundle.zip is missing"}
+    (tmp_path / "out/train/roofs/checkpoint.json").unlink()  # nobody needs it any more
+    assert set(plan(experiment(), kernel)) == {"bundle"}
     (tmp_path / "out/train/roofs/model.json").write_text("{}")
     assert "model.json has 2 bytes" in plan(experiment(), kernel)["train"]
 

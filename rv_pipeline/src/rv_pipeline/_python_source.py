@@ -97,6 +97,8 @@ def _convert(
         hints = {}
     values: dict[str, Any] = {}
     for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         if parameter.name in arguments:
             kind = hints.get(parameter.name)
             if kind is None and parameter.default not in (None, parameter.empty):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +35,8 @@ _CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME, PROBE_NAME)
 class DoneRecord:
     """What ``_done.json`` says.
 
-    ``files``: name relative to the folder -> size in bytes. ``identity``: changes when the
+    ``files``: name relative to the folder -> size in bytes. ``vital``: those files and folders
+    that others need, ``None`` for all; logs may go without harm. ``identity``: changes when the
     content does; downstream fingerprints use it. ``summary``: what the command reported.
     """
 
@@ -48,6 +49,12 @@ class DoneRecord:
     seconds: float
     finished: str
     summary: Mapping[str, Any] = attrs.field(factory=dict)
+    vital: Sequence[str] | None = None
+
+    def is_vital(self, name: str) -> bool:
+        return self.vital is None or any(
+            v == "." or name == v or name.startswith(f"{v}/") for v in self.vital
+        )
 
     def to_json(self) -> str:
         data = {"version": _DONE_VERSION, **attrs.asdict(self, recurse=False)}
@@ -100,9 +107,10 @@ class Output:
         }
 
     def damage(self, record: DoneRecord) -> str | None:
-        """What is wrong with the files that a record vouches for, or ``None``."""
+        """What is wrong with the vital files that a record vouches for, or ``None``."""
         found = self.files()
-        for name, size in record.files.items():
+        vital = {name: size for name, size in record.files.items() if record.is_vital(name)}
+        for name, size in vital.items():
             if name not in found:
                 return f"{name} is missing"
             if size is not None and found[name] not in (None, size):

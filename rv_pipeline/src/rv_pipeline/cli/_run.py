@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -42,11 +43,11 @@ def run_file(
     if dry_run:
         _show_plan(steps, decisions)
         return
-    check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
     if workers is None:
         workers = kernel.config.get("pipeline", "workers", 1, int)
     stop = Stop()
-    with shown_progress() as on_progress, stop.listening():
+    with each_warning_once(), shown_progress() as on_progress, stop.listening():
+        check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
         options = RunOptions(
             rerun=rerun,
             workers=workers,
@@ -56,6 +57,28 @@ def run_file(
         )
         reports = find_runner(runner, kernel).run(steps, kernel, options)
     _show_reports(reports)
+
+
+@contextmanager
+def each_warning_once() -> Iterator[None]:
+    """Leave repeated log lines out: a scene is opened by several commands, and would say each
+    time that it has been repaired."""
+    seen: set[tuple[str, str]] = set()
+
+    def fresh(record: logging.LogRecord) -> bool:
+        line = record.name, record.getMessage()
+        new = line not in seen
+        seen.add(line)
+        return new
+
+    handlers = logging.getLogger().handlers[:]
+    for handler in handlers:
+        handler.addFilter(fresh)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(fresh)
 
 
 class Stop:

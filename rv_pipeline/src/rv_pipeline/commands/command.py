@@ -53,10 +53,12 @@ class Job:
 @attrs.frozen
 class Result:
     """What came of a job. ``summary``: JSON-able, for people; ``summary["line"]`` is shown.
-    ``identity``: the same for the same content, where the command can tell."""
+    ``identity``: the same for the same content, where the command can tell. ``vital``: the files
+    and folders of the output that must be there for it to count; ``None``: all."""
 
     summary: Mapping[str, Any] = attrs.field(factory=dict)
     identity: str = attrs.field(factory=new_identity)
+    vital: tuple[str, ...] | None = None
 
 
 class Command(ABC):

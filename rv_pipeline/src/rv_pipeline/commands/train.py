@@ -61,17 +61,22 @@ class Train(Command):
             )
         job.begin()
         trained = backend.train(job.upstream["chip"].uri, job.output.uri, job.context)
+        model = _relative(trained.model_uri, job.output)
+        pretrained = _relative(trained.pretrained_uri, job.output)
         job.output.write_json(
             TRAINED_NAME,
             {
-                "model": _relative(trained.model_uri, job.output),
-                "pretrained": _relative(trained.pretrained_uri, job.output),
+                "model": model,
+                "pretrained": pretrained,
                 "metrics": dict(trained.metrics),
                 "report": dict(trained.report),
             },
         )
         line = ", ".join(f"{name} {value:.4g}" for name, value in list(trained.metrics.items())[:4])
-        return Result({"line": line, "metrics": dict(trained.metrics)})
+        return Result(
+            {"line": line, "metrics": dict(trained.metrics)},
+            vital=(TRAINED_NAME, model, pretrained),
+        )
 
 
 def resolved_backend(experiment: Experiment, kernel: Kernel) -> BackendConfig:

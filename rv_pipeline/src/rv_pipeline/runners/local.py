@@ -102,6 +102,7 @@ def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
                 seconds=round(seconds, 3),
                 finished=now(),
                 summary=dict(result.summary),
+                vital=result.vital,
             )
         )
     report = attrs.evolve(report, status="done", seconds=seconds, summary=dict(result.summary))
