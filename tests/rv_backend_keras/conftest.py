@@ -11,6 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter
+
 from rv_backend_keras import KerasClassification, KerasClassificationConfig
 from rv_core import (
     MANIFEST_NAME,
@@ -24,7 +26,6 @@ from rv_core import (
     TrainedModel,
     Window,
 )
-from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter
 
 Layers = dict[str, dict[str, np.ndarray]]
 
@@ -109,7 +110,7 @@ def spec_of(
 
 
 def chips_of(spec: ChipSpec, count: int, seed: int = 0) -> tuple[np.ndarray, list[int]]:
-    """Noise whose brightness tells the class; the values of uint16 and floats are those of sensors."""
+    """Noise whose brightness tells the class; uint16 and floats have the values of sensors."""
     rng = np.random.default_rng(seed)
     top = {"uint8": 255, "uint16": 3000, "float32": 0.4}[spec.dtype]
     ids = [int(i) for i in rng.integers(len(spec.classes), size=count)]

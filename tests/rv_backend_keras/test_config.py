@@ -8,6 +8,7 @@ import typing
 
 import attrs
 import pytest
+
 from rv_backend_keras import Augmentation, KerasClassificationConfig
 from rv_core import ConfigError, Kernel
 

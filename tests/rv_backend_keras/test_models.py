@@ -6,9 +6,10 @@ import zipfile
 
 import numpy as np
 import pytest
-from rv_backend_keras import Augmentation
 from rv_backend_keras.augmentation import augment
 from rv_backend_keras.learner import class_weights, macro_f1
+
+from rv_backend_keras import Augmentation
 from rv_core import ClassMap, ConfigError, ModelError
 
 

@@ -9,11 +9,12 @@ from importlib import import_module, resources
 import h5py
 import numpy as np
 import pytest
-from rv_backend_keras import KerasClassificationConfig
 from rv_backend_keras.classifier import HEAD, InputScale, build_classifier
 from rv_backend_keras.networks.catalog import NETWORKS
-from rv_core import ChipSpec, ClassMap, ModelError
 from rv_learner.weights import load_weights
+
+from rv_backend_keras import KerasClassificationConfig
+from rv_core import ChipSpec, ClassMap, ModelError
 
 UNSCALED = InputScale([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])
 
@@ -51,7 +52,9 @@ def write_as_keras_2(model, path):
     """The legacy layout, with names that today's Keras no longer uses: only the order tells."""
     with h5py.File(path, "w") as file:
         layers = [layer for layer in model.layers if layer.weights]
-        names = [f"Old_{i}" if "convnext" not in model.name else x.name for i, x in enumerate(layers)]
+        names = [
+            f"Old_{i}" if "convnext" not in model.name else x.name for i, x in enumerate(layers)
+        ]
         file.attrs["layer_names"] = [n.encode() for n in names]
         for name, layer in zip(names, layers, strict=True):
             group = file.create_group(name)
@@ -71,7 +74,9 @@ def test_a_network_with_keras_own_weights_computes_what_keras_computes(tmp_path,
     randomize(model)
     write_as_keras_2(model, tmp_path / "w.h5")
     ours = classifier_of(name).logits
-    report = load_weights(ours, tmp_path / "w.h5", source="w.h5", stem=NETWORKS[name].stem, head=[HEAD])
+    report = load_weights(
+        ours, tmp_path / "w.h5", source="w.h5", stem=NETWORKS[name].stem, head=[HEAD]
+    )
     assert (report.skipped, report.unused, report.missing) == ({}, (), (HEAD,))
     assert report.arrays == len(model.weights)
     features = keras.Model(ours.input, ours.get_layer(HEAD).input)
@@ -89,7 +94,9 @@ def test_any_number_of_bands(bands):
 
 
 def test_chips_that_are_too_small_are_refused():
-    with pytest.raises(ModelError, match=r"mobilenet_v3_small takes chips of at least 32.*16 by 16"):
+    with pytest.raises(
+        ModelError, match=r"mobilenet_v3_small takes chips of at least 32.*16 by 16"
+    ):
         classifier_of("mobilenet_v3_small", size=16)
 
 

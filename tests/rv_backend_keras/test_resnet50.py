@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+
 from rv_backend_keras import resnet50
 from rv_core import ModelError, NotFoundError
 
@@ -103,7 +103,9 @@ def test_a_stage_begins_with_the_stride_on_its_first_1x1_and_on_the_shortcut(
     before = before if before == "pool1" else f"res{before}_relu"
     x = output_of(loaded, before, image).astype("float64")
     y = np.maximum(conv_bn(layers_of_zoo, x, f"{block}_branch2a", stride), 0)
-    y = np.maximum(conv_bn(layers_of_zoo, np.pad(y, ((1, 1), (1, 1), (0, 0))), f"{block}_branch2b"), 0)
+    y = np.maximum(
+        conv_bn(layers_of_zoo, np.pad(y, ((1, 1), (1, 1), (0, 0))), f"{block}_branch2b"), 0
+    )
     y = conv_bn(layers_of_zoo, y, f"{block}_branch2c")
     shortcut = conv_bn(layers_of_zoo, x, f"{block}_branch1", stride)
     expected = np.maximum(y + shortcut, 0)
@@ -164,14 +166,16 @@ def test_a_file_that_lacks_a_layer_is_refused_by_name(layers_of_zoo, write_file)
 
 
 def test_a_layer_that_lacks_an_array_is_refused_by_name(layers_of_zoo, write_file):
-    with pytest.raises(ModelError, match=r"bn3b_branch2a \(shapes 128 128 128, not 128 128 128 128"):
+    with pytest.raises(
+        ModelError, match=r"bn3b_branch2a \(shapes 128 128 128, not 128 128 128 128"
+    ):
         resnet50(write_file(without(layers_of_zoo, "bn3b_branch2a", 3)))
 
 
 def test_an_array_of_another_shape_is_refused_by_name(layers_of_zoo, write_file):
     changed = without(layers_of_zoo, "zeropadding2d_1")
     changed["res5a_branch1"]["res5a_branch1_W:0"] = np.zeros((1, 1, 1024, 1024), "float32")
-    with pytest.raises(ModelError, match="res5a_branch1.*1x1x1024x1024"):
+    with pytest.raises(ModelError, match=r"res5a_branch1.*1x1x1024x1024"):
         resnet50(write_file(changed))
 
 

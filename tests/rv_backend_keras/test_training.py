@@ -18,6 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+
 from rv_core import (
     ConfigError,
     DataError,
@@ -132,7 +133,8 @@ def progress(p):
     if p.done == 13 and sys.argv[3] == "die":
         sys.stdin.read()
 context = Context(tmp_dir=Path(sys.argv[2] + "-tmp"), experiment_id="k", on_progress=progress)
-trained = kernel.backend("KERAS_CLASSIFICATION")(config, kernel).train(sys.argv[1], sys.argv[2], context)
+backend = kernel.backend("KERAS_CLASSIFICATION")(config, kernel)
+trained = backend.train(sys.argv[1], sys.argv[2], context)
 print("resumed", trained.report["resumed_from"])
 """
 
@@ -184,7 +186,17 @@ def test_weights_of_an_earlier_run_go_in_whole_where_the_classes_are_the_same(
 ):
     config = small.with_pretrained_model(trained.pretrained_uri).with_num_steps(1)
     report = train(config.with_learning_rate(0.0), chips_uri, tmp_path).report["pretrained"]
-    assert report["loaded"] == ["conv1", "bn1", "conv2", "bn2", "conv3", "bn3", "conv4", "bn4", "logits"]
+    assert report["loaded"] == [
+        "conv1",
+        "bn1",
+        "conv2",
+        "bn2",
+        "conv3",
+        "bn3",
+        "conv4",
+        "bn4",
+        "logits",
+    ]
     assert (report["skipped"], report["unused"], report["missing"]) == ({}, [], [])
 
 
@@ -257,7 +269,9 @@ def test_an_empty_train_split_is_a_clear_error(tmp_path, train, small, make_chip
 
 
 def test_without_validation_chips_it_trains_all_the_same(tmp_path, train, small, make_chips):
-    result = train(small.with_num_steps(2), make_chips(tmp_path / "chips", train=16), tmp_path / "out")
+    result = train(
+        small.with_num_steps(2), make_chips(tmp_path / "chips", train=16), tmp_path / "out"
+    )
     assert not any(name.startswith("val_") for name in result.metrics)
 
 
@@ -281,7 +295,8 @@ def test_other_dtypes_and_band_counts_are_learnt_and_predicted(
     assert result.metrics["val_accuracy"] > 0.9
     model = kernel.backend("KERAS_CLASSIFICATION")(small, kernel).load_model(result.model_uri)
     unseen, ids = draw_chips(40, dtype=dtype, bands=bands)
-    assert np.mean([label.class_id == i for label, i in zip(model.predict(unseen), ids)]) > 0.9
+    right = [label.class_id == i for label, i in zip(model.predict(unseen), ids, strict=True)]
+    assert np.mean(right) > 0.9
 
 
 def test_debug_leaves_the_chips_as_pictures(tmp_path, train, small, chips_uri):
@@ -291,7 +306,9 @@ def test_debug_leaves_the_chips_as_pictures(tmp_path, train, small, chips_uri):
 
 
 @pytest.mark.slow
-def test_tensorboard_serves_while_it_trains_and_ends_with_it(tmp_path, train, small, chips_uri, caplog):
+def test_tensorboard_serves_while_it_trains_and_ends_with_it(
+    tmp_path, train, small, chips_uri, caplog
+):
     seen = {}
 
     def look(progress):

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter
+
 from rv_core import (
     MANIFEST_NAME,
     ChipLabel,
@@ -26,7 +28,6 @@ from rv_core import (
     Window,
     hookimpl,
 )
-from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rv_learner.chip_files import (
+    CHIP_FORMAT,
+    ChipFileWriter,
+    evaluation_batches,
+    open_chips,
+    read_chips,
+    read_manifest,
+    training_batches,
+)
+from rv_learner.chip_files._records import crc32c
+
 from rv_core import (
     MANIFEST_NAME,
     BoxLabels,
@@ -22,16 +33,6 @@ from rv_core import (
     Kernel,
     Window,
 )
-from rv_learner.chip_files import (
-    CHIP_FORMAT,
-    ChipFileWriter,
-    evaluation_batches,
-    open_chips,
-    read_chips,
-    read_manifest,
-    training_batches,
-)
-from rv_learner.chip_files._records import crc32c
 
 
 def spec_of(dtype="uint8", bands=3, size=(8, 10)):
@@ -62,7 +63,9 @@ def test_tensorflow_accepts_the_checksums_of_records_of_any_length(tmp_path, len
     assert read == [record, b"next"]
 
 
-@pytest.mark.parametrize(("dtype", "bands"), [("uint8", 3), ("uint16", 8), ("float32", 1), ("int16", 2)])
+@pytest.mark.parametrize(
+    ("dtype", "bands"), [("uint8", 3), ("uint16", 8), ("float32", 1), ("int16", 2)]
+)
 def test_chips_of_any_dtype_and_band_count_come_back_as_they_were(
     tmp_path, kernel, write_chips, dtype, bands
 ):
@@ -88,7 +91,9 @@ def test_chips_of_any_dtype_and_band_count_come_back_as_they_were(
 def test_records_have_the_fields_that_tensorflow_tools_know(tmp_path, kernel):
     import tensorflow as tf
 
-    sample = ChipSample(np.full((8, 10, 3), 9, "uint8"), ChipLabel(1), Window(-4, 6, 10, 8), "sçene")
+    sample = ChipSample(
+        np.full((8, 10, 3), 9, "uint8"), ChipLabel(1), Window(-4, 6, 10, 8), "sçene"
+    )
     with ChipFileWriter(kernel, str(tmp_path), "train", "a", spec_of()) as writer:
         writer.write(sample)
     path = tmp_path / writer.shards[0].name
@@ -97,7 +102,9 @@ def test_records_have_the_fields_that_tensorflow_tools_know(tmp_path, kernel):
     assert feature["image/encoded"].bytes_list.value[0] == b"\x09" * 240
     assert feature["image/format"].bytes_list.value[0] == b"raw"
     assert list(feature["image/window"].int64_list.value) == [-4, 6, 10, 8]
-    texts = {name: feature[name].bytes_list.value[0].decode() for name in feature if "image/s" in name}
+    texts = {
+        name: feature[name].bytes_list.value[0].decode() for name in feature if "image/s" in name
+    }
     assert texts == {"image/source_id": "sçene"}
     numbers = {n: feature[n].int64_list.value[0] for n in ("image/height", "image/width")}
     assert numbers == {"image/height": 8, "image/width": 10}
@@ -164,7 +171,10 @@ def test_an_empty_shard_is_no_file(tmp_path, kernel):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pixels": np.zeros((8, 9, 3), "uint8")}, r"uint8 \[8, 9, 3\], the chips are uint8 \[8, 10, 3\]"),
+        (
+            {"pixels": np.zeros((8, 9, 3), "uint8")},
+            r"uint8 \[8, 9, 3\], the chips are uint8 \[8, 10, 3\]",
+        ),
         ({"pixels": np.zeros((8, 10, 3), "uint16")}, "is uint16"),
         ({"label": ChipLabel(2)}, r"class id 2, the classes are 0\.\.1"),
         ({"label": BoxLabels(np.zeros((0, 4), "float32"), np.zeros(0, int))}, "got BoxLabels"),
@@ -172,9 +182,11 @@ def test_an_empty_shard_is_no_file(tmp_path, kernel):
 )
 def test_a_sample_that_does_not_fit_is_refused(tmp_path, kernel, change, message):
     fields = {"pixels": np.zeros((8, 10, 3), "uint8"), "label": ChipLabel(0), **change}
-    with ChipFileWriter(kernel, str(tmp_path), "train", "a", spec_of()) as writer:
-        with pytest.raises(DataError, match=message):
-            writer.write(ChipSample(window=Window(0, 0, 10, 8), scene_id="s", **fields))
+    sample = ChipSample(window=Window(0, 0, 10, 8), scene_id="s", **fields)
+    writer = ChipFileWriter(kernel, str(tmp_path), "train", "a", spec_of())
+    with pytest.raises(DataError, match=message), writer:
+        writer.write(sample)
+    assert writer.shards == ()
 
 
 def test_a_dtype_that_tensorflow_cannot_decode_is_refused_at_once(tmp_path, kernel):
@@ -202,9 +214,9 @@ def test_several_processes_write_at_once_and_none_imports_tensorflow(tmp_path, k
     shards = [shard for written, _ in results for shard in written]
     assert len({shard.name for shard in shards}) == 4
     assert not any(loaded for _, loaded in results)
-    assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.tfrecord")) == sorted(
-        shard.name for shard in shards
-    )
+    assert sorted(
+        p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.tfrecord")
+    ) == sorted(shard.name for shard in shards)
 
 
 def test_a_pass_sees_every_chip_once_and_the_next_in_another_order(tmp_path, kernel, write_chips):
@@ -246,13 +258,15 @@ def test_chips_that_are_not_whole_are_refused(tmp_path, kernel, write_chips):
     with pytest.raises(DataError, match=rf"part1.*{len(content) - 1} bytes.*says {len(content)}"):
         chips_at(kernel, tmp_path)
     shard.unlink()
-    with pytest.raises(DataError, match="part1-00000.tfrecord is missing"):
+    with pytest.raises(DataError, match=r"part1-00000\.tfrecord is missing"):
         chips_at(kernel, tmp_path)
     shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    with pytest.raises(DataError, match="part1-00000.tfrecord is damaged"):
+    with pytest.raises(DataError, match=r"part1-00000\.tfrecord is damaged"):
         list(read_chips(kernel, str(tmp_path), "train"))
     rewrite(tmp_path, format="numpy-v1")
-    with pytest.raises(DataError, match=r"format 'numpy-v1', this backend reads 'tfrecord-example-v1'"):
+    with pytest.raises(
+        DataError, match=r"format 'numpy-v1', this backend reads 'tfrecord-example-v1'"
+    ):
         chips_at(kernel, tmp_path)
     (tmp_path / MANIFEST_NAME).write_text("{")
     with pytest.raises(DataError, match="not JSON"):

@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
-from rv_core import Kernel, TrainOptions
 from rv_learner.tensorboard import Scalars, TensorBoard, board_for
+
+from rv_core import Kernel, TrainOptions
 
 
 def free_port() -> int:
@@ -84,7 +84,8 @@ def test_a_port_that_is_taken_makes_way_for_the_next(tmp_path):
 @pytest.mark.slow
 def test_it_ends_when_the_training_is_killed(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from rv_learner.tensorboard import TensorBoard\n"
+        "import sys, time; from pathlib import Path\n"
+        "from rv_learner.tensorboard import TensorBoard\n"
         f"with TensorBoard(Path({str(tmp_path)!r}), port={free_port()}) as board:\n"
         "    print(board.wait_until_ready(60), flush=True); time.sleep(600)\n"
     )
@@ -109,7 +110,8 @@ def test_without_tensorboard_there_is_a_warning_and_training_goes_on(tmp_path, c
 
 
 def test_one_that_fails_to_start_is_a_warning(tmp_path, caplog):
-    with caplog.at_level(logging.WARNING), TensorBoard(tmp_path, "no.such.host.invalid", 70000) as board:
+    nowhere = TensorBoard(tmp_path, "no.such.host.invalid", 70000)
+    with caplog.at_level(logging.WARNING), nowhere as board:
         board.wait_until_ready(30)
         assert eventually(lambda: "did not start" in caplog.text, 20)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rv_core import Context, InterruptedRunError, Kernel, ModelError, TransferError
 from rv_learner.checkpoints import Checkpoints, differences
 from rv_learner.training import Plan, TrainOutput, learning_rates, train_loop
+
+from rv_core import Context, InterruptedRunError, Kernel, ModelError, TransferError
 
 
 class Array:

@@ -15,7 +15,9 @@ def augment(chips: Any, options: Augmentation, seed: Any) -> Any:
     count, height, width = chips.shape[:3]
 
     def drawn(number: int, below: int = 2) -> Any:
-        chances = tf.random.stateless_uniform((count,), seed + [0, number], 0, below, tf.int32)
+        chances = tf.random.stateless_uniform(
+            (count,), tf.add(seed, [0, number]), 0, below, tf.int32
+        )
         return chances[:, None, None, None]
 
     if options.flip_horizontal:
@@ -28,6 +30,6 @@ def augment(chips: Any, options: Augmentation, seed: Any) -> Any:
             chips = tf.where(drawn(4) == 1, tf.transpose(chips, (0, 2, 1, 3))[:, ::-1], chips)
     if options.brightness:
         low, high = 1 - options.brightness, 1 + options.brightness
-        factors = tf.random.stateless_uniform((count, 1, 1, 1), seed + [0, 5], low, high)
+        factors = tf.random.stateless_uniform((count, 1, 1, 1), tf.add(seed, [0, 5]), low, high)
         chips = chips * factors
     return chips

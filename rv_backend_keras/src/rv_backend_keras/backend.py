@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter, read_chips
+
+from rv_backend_keras.config import KerasClassificationConfig
 from rv_core import (
     Backend,
     BackendConfig,
@@ -15,9 +18,6 @@ from rv_core import (
     Context,
     TrainedModel,
 )
-from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter, read_chips
-
-from rv_backend_keras.config import KerasClassificationConfig
 
 if TYPE_CHECKING:
     from rv_backend_keras.model_file import ChipClassifier
@@ -50,4 +50,3 @@ class KerasClassification(Backend):
         from rv_backend_keras.model_file import read_model
 
         return read_model(Path(self.kernel.files.local_path(model_uri)), model_uri)
-

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import attrs
-from rv_core import ChipSpec
 
 from rv_backend_keras.config import KerasClassificationConfig
 from rv_backend_keras.networks.catalog import network_of
+from rv_core import ChipSpec
 
 if TYPE_CHECKING:
     import keras

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final, Literal, Self, get_args
 
 import attrs
-from rv_core import BackendConfig, ConfigError, Options
 from rv_core.validators import boolean, choice, integer, number, text
+
+from rv_core import BackendConfig, ConfigError, Options
 
 Network = Literal[
     "resnet50", "mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny", "small_cnn"
@@ -80,13 +81,18 @@ def _range(instance: Any, field: Any, value: Any) -> None:
         )
 
 
+def _pair(value: Any) -> tuple[float, float] | None:
+    return None if value is None else tuple(value)
+
+
 def _digest(instance: Any, field: Any, value: Any) -> None:
     if value is None:
         return
     text()(instance, field, value)
     if value.partition(":")[0] not in ("md5", "sha256"):
         raise ConfigError(
-            f"KerasClassificationConfig.pretrained_hash must begin with md5: or sha256:, got {value!r}"
+            "KerasClassificationConfig.pretrained_hash must begin with md5: or sha256:, "
+            f"got {value!r}"
         )
 
 
@@ -122,18 +128,17 @@ class KerasClassificationConfig(BackendConfig):
     pretrained_hash: str | None = attrs.field(default=None, validator=_digest)
     pretrained_required: bool = attrs.field(default=True, validator=boolean())
     batch_size: int = attrs.field(default=16, validator=integer(minimum=1))
-    optimizer: Optimizer = attrs.field(
-        default="adam", validator=choice(("adam", "adamw", "sgd"))
-    )
+    optimizer: Optimizer = attrs.field(default="adam", validator=choice(("adam", "adamw", "sgd")))
     learning_rate: float | None = attrs.field(default=None, validator=_optional(number(minimum=0)))
     weight_decay: float = attrs.field(default=0.0, validator=number(minimum=0))
-    schedule: Schedule = attrs.field(factory=Schedule, converter=Schedule.of)
+    schedule: Schedule = attrs.field(factory=Schedule, converter=Schedule.of)  # type: ignore[misc]
     batch_norm: BatchNorm = attrs.field(default="train", validator=choice(("train", "freeze")))
-    batch_norm_momentum: float | None = attrs.field(
-        default=None, validator=_optional(number(0, 1))
-    )
+    batch_norm_momentum: float | None = attrs.field(default=None, validator=_optional(number(0, 1)))
     recalibrate_batch_norm: bool = attrs.field(default=True, validator=boolean())
-    augmentation: Augmentation = attrs.field(factory=Augmentation, converter=Augmentation.of)
+    augmentation: Augmentation = attrs.field(
+        factory=Augmentation,
+        converter=Augmentation.of,  # type: ignore[misc]
+    )
     class_weights: str | Mapping[str, float] | None = attrs.field(
         default=None, validator=_class_weights
     )
@@ -142,12 +147,14 @@ class KerasClassificationConfig(BackendConfig):
     input_range: tuple[float, float] | None = attrs.field(
         default=None,
         validator=_range,
-        converter=attrs.converters.optional(tuple),
+        converter=_pair,
     )
     early_stopping: int | None = attrs.field(default=None, validator=_optional(integer(minimum=1)))
     mixed_precision: bool = attrs.field(default=True, validator=boolean())
     checkpoint_seconds: float = attrs.field(default=120.0, validator=number(minimum=0))
-    checkpoint_steps: int | None = attrs.field(default=None, validator=_optional(integer(minimum=1)))
+    checkpoint_steps: int | None = attrs.field(
+        default=None, validator=_optional(integer(minimum=1))
+    )
     seed: int = attrs.field(default=0, validator=integer(minimum=0))
 
     def filled(self, entry: Mapping[str, Any]) -> Self:

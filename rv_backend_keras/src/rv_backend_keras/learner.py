@@ -6,18 +6,19 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from rv_core import UNLABELLED, ConfigError
 from rv_learner.batch_norm import Recalibration
 from rv_learner.chip_files import Chips, evaluation_batches, training_batches
 
 from rv_backend_keras.augmentation import augment
 from rv_backend_keras.classifier import Classifier
 from rv_backend_keras.config import BALANCED, KerasClassificationConfig
+from rv_core import UNLABELLED, ConfigError
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import NDArray
+
     from rv_core import ClassMap
 
 LEARNING_RATES: Final = {"adam": (1e-3, 1e-4), "adamw": (1e-3, 1e-4), "sgd": (1e-2, 1e-3)}
@@ -121,7 +122,6 @@ class ClassifierLearner:
             targets = targets * (1 - smoothing) + smoothing / self._classes
             return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
-        @tf.function(reduce_retracing=True)
         def step(pixels: Any, labels: Any, number: Any) -> tuple[Any, Any]:
             seed = tf.stack([tf.constant(config.seed % 2**31), tf.cast(number, tf.int32) * 8])
             chips = augment(as_float(pixels), config.augmentation, seed)
@@ -139,17 +139,18 @@ class ClassifierLearner:
             right = tf.cast(tf.argmax(logits, 1, tf.int32) == labels, tf.float32)
             return loss, tf.reduce_sum(right) / count
 
-        @tf.function(reduce_retracing=True)
         def evaluate(pixels: Any, labels: Any) -> tuple[Any, Any]:
             logits = model(as_float(pixels), training=False)
             known = tf.cast(labels != UNLABELLED, tf.float32)
             each = losses(logits, labels, 0.0)
             return tf.reduce_sum(each * known), tf.argmax(logits, 1, tf.int32)
 
-        def numbered(pixels: Any, labels: Any, number: int) -> Any:
-            return step(pixels, labels, tf.constant(number, tf.int64))
+        compiled = tf.function(step, reduce_retracing=True)
 
-        return numbered, evaluate
+        def numbered(pixels: Any, labels: Any, number: int) -> Any:
+            return compiled(pixels, labels, tf.constant(number, tf.int64))
+
+        return numbered, tf.function(evaluate, reduce_retracing=True)
 
 
 def as_float(pixels: Any) -> Any:

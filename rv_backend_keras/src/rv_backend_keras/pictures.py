@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rv_core import UNLABELLED
 from rv_learner.chip_files import Chips, training_batches
 
 from rv_backend_keras.classifier import InputScale
+from rv_core import UNLABELLED
 
 if TYPE_CHECKING:
     import numpy as np

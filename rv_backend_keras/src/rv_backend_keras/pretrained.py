@@ -7,12 +7,12 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rv_core import ChipSpec, StorageError, without_secrets
 from rv_learner.weights import WeightsReport, fetch_weights, load_weights
 
 from rv_backend_keras.classifier import DEFAULT_MOMENTUM, HEAD, Classifier
 from rv_backend_keras.config import KerasClassificationConfig
 from rv_backend_keras.networks.catalog import NETWORKS
+from rv_core import ChipSpec, StorageError, without_secrets
 
 if TYPE_CHECKING:
     from rv_core import Kernel

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
-from rv_core import ChipManifest, ChipSpec, Context, DataError, Kernel, TrainedModel, join
 from rv_learner.checkpoints import Checkpoints
 from rv_learner.chip_files import CHIP_FORMAT, Chips, evaluation_batches, open_chips, read_manifest
 from rv_learner.tensorboard import Scalars, board_for
@@ -28,6 +27,7 @@ from rv_backend_keras.pretrained import (
     load_pretrained,
     say_from_scratch,
 )
+from rv_core import ChipManifest, ChipSpec, Context, DataError, Kernel, TrainedModel, join
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

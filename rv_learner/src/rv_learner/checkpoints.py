@@ -89,7 +89,7 @@ class Checkpoints:
             record = json.loads(bytes(file["record"][()]))
             if differing := differences(record["identity"], self.identity):
                 logger.warning(
-                    "the checkpoint %s was made with other settings (%s), so training starts afresh",
+                    "the checkpoint %s was made with other settings (%s): training starts afresh",
                     path,
                     "; ".join(differing),
                 )
@@ -114,6 +114,9 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
             for key in sorted({*old, *new})
             for line in differences(old.get(key), new.get(key), f"{name}.{key}" if name else key)
         ]
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        pairs = enumerate(zip(old, new, strict=True))
+        return [line for i, (a, b) in pairs for line in differences(a, b, f"{name}[{i}]")]
     return [f"{name} {_short(old)}, now {_short(new)}"]
 
 

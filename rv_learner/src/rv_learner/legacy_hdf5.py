@@ -8,13 +8,13 @@ into ``layer_names0``, ``layer_names1`` and so on. Nothing here is ever unpickle
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
+
 from rv_core import ModelError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def read_layers(path: Path, source: str) -> tuple[LayerArrays, ...]:
             hint="an earlier run's weights are its model_weights.hdf5",
         ) from error
     with file:
-        root = file["model_weights"] if "model_weights" in file else file
+        root = file.get("model_weights", file)
         names = _names(root, "layer_names")
         if names is None:
             raise ModelError(
@@ -95,7 +95,9 @@ def _read_layer(root: Any, name: str, source: str) -> LayerArrays:
     for array_name in array_names:
         dataset = group.get(array_name)
         if not isinstance(dataset, h5py.Dataset):
-            raise ModelError(f"{source}: layer {name} lists the array {array_name}, which is absent")
+            raise ModelError(
+                f"{source}: layer {name} lists the array {array_name}, which is absent"
+            )
         try:
             array = np.asarray(dataset[()])
         except OSError as error:
@@ -133,9 +135,7 @@ def _names(group: Any, attribute: str) -> list[str] | None:
     return [n.decode("utf-8") if isinstance(n, bytes) else str(n) for n in parts]
 
 
-def write_layers(
-    path: Path, layers: Iterable[LayerArrays], attributes: Mapping[str, str]
-) -> None:
+def write_layers(path: Path, layers: Iterable[LayerArrays], attributes: Mapping[str, str]) -> None:
     """Write a file of this layout; it appears under its name only when it is whole.
 
     ``attributes`` of the root: ``keras_version`` and whatever else is to be known.
@@ -155,7 +155,7 @@ def write_layers(
                 _write_names(group, "weight_names", layer.array_names)
                 for name, array in zip(layer.array_names, layer.arrays, strict=True):
                     group.create_dataset(name, data=array)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

@@ -89,7 +89,9 @@ class TensorBoard:
                 start_new_session=True,
             )
         except OSError as error:
-            logger.warning("TensorBoard could not be started, so training runs without it: %s", error)
+            logger.warning(
+                "TensorBoard could not be started, so training runs without it: %s", error
+            )
             return self
         threading.Thread(target=self._watch, args=(self._child,), daemon=True).start()
         return self

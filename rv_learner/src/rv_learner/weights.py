@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from rv_core import IntegrityError, ModelError, NotFoundError
 
+from rv_core import IntegrityError, ModelError, NotFoundError
 from rv_learner.legacy_hdf5 import LayerArrays, read_layers, write_layers
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     from numpy.typing import NDArray
+
     from rv_core import Kernel
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
+
 from rv_core import ModelError
 
 RGB_MEAN: Final = (123.675, 116.28, 103.53)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import keras
+
     from rv_core import Kernel
 
 WEIGHTS_URI: Final = (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from rv_core import UNLABELLED
-
 from rv_learner.chip_files._manifest import Chips
 
 if TYPE_CHECKING:

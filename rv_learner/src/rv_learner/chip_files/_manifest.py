@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
+
 from rv_core import (
     MANIFEST_NAME,
     ChipManifest,
@@ -77,7 +78,7 @@ def open_chips(kernel: Kernel, chips_uri: str, manifest: ChipManifest, split: st
     for path in paths:
         if not path.exists():
             raise DataError(
-                f"the chips at {chips_uri} do not fit into the cache: {path.name} was dropped again",
+                f"the chips at {chips_uri} do not fit into the cache: {path.name} is gone again",
                 hint="raise RV_CACHE_MAX_BYTES",
             )
     return Chips(paths, manifest.spec, manifest.count(split), manifest.class_counts(split))

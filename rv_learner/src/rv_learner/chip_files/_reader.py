@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rv_core import UNLABELLED, ChipLabel, ChipSample, ChipSpec, DataError, Window
-
 from rv_learner.chip_files._manifest import open_chips, read_manifest
 from rv_learner.chip_files._writer import CHIP_FORMAT
 

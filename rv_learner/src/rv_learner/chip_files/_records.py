@@ -31,7 +31,12 @@ def frame(record: bytes) -> bytes:
     """A record as a TFRecord file holds it: its length and its bytes, each with a checksum."""
     length = struct.pack("<Q", len(record))
     return b"".join(
-        (length, struct.pack("<I", _masked_crc(length)), record, struct.pack("<I", _masked_crc(record)))
+        (
+            length,
+            struct.pack("<I", _masked_crc(length)),
+            record,
+            struct.pack("<I", _masked_crc(record)),
+        )
     )
 
 
@@ -42,7 +47,7 @@ def _masked_crc(data: bytes) -> int:
 
 def crc32c(data: bytes) -> int:
     """CRC-32C, block by block: the register after a block is the old one moved on by the block's
-    length, xor the contribution of each byte, which its value and its distance from the end decide."""
+    length, xor the contribution of each byte, which its value and its place decide."""
     import numpy as np
 
     values = np.frombuffer(data, np.uint8)
@@ -76,7 +81,10 @@ def _moved_by_block(register: int) -> int:
     """The register after a block of zeros: its four bytes count as the block's first."""
     a, b, c, d = _first_tables()
     return (
-        a[register & 0xFF] ^ b[(register >> 8) & 0xFF] ^ c[(register >> 16) & 0xFF] ^ d[register >> 24]
+        a[register & 0xFF]
+        ^ b[(register >> 8) & 0xFF]
+        ^ c[(register >> 16) & 0xFF]
+        ^ d[register >> 24]
     )
 
 
@@ -108,7 +116,7 @@ def _table() -> tuple[NDArray[np.uint32], NDArray[np.intp]]:
 @cache
 def _first_tables() -> list[list[int]]:
     table, _ = _table()
-    return table[: 4 * 256].reshape(4, 256).tolist()  # type: ignore[no-any-return]
+    return table[: 4 * 256].reshape(4, 256).tolist()
 
 
 def example(features: Mapping[str, Value]) -> bytes:

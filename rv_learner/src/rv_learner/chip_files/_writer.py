@@ -19,7 +19,6 @@ from rv_core import (
     ShardInfo,
     join,
 )
-
 from rv_learner.chip_files._records import Value, example, frame
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class ChipFileWriter(ChipWriter):
     ) -> None:
         if spec.dtype not in DTYPES:
             raise DataError(
-                f"chips of {spec.dtype} cannot be written; the dtypes are {', '.join(sorted(DTYPES))}",
+                f"chips of {spec.dtype} cannot be written, only of {', '.join(sorted(DTYPES))}",
                 hint="transform the raster, for example to uint8 with the stats transformer",
             )
         self._files = kernel.files

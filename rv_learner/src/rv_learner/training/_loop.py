@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import attrs
-from rv_core import Context, InterruptedRunError, ModelError, Progress
 
+from rv_core import Context, InterruptedRunError, ModelError, Progress
 from rv_learner.checkpoints import Checkpoints
 from rv_learner.training._output import TrainOutput
 
@@ -46,7 +46,8 @@ class Plan:
     """How long to train and what to do in between.
 
     ``pass_steps``: after so many steps the run is validated and a line of history written.
-    ``epoch_steps``: steps that see every chip once. ``checkpoint_seconds`` / ``checkpoint_steps``: whichever comes first.
+    ``epoch_steps``: steps that see every chip once. ``checkpoint_seconds`` /
+    ``checkpoint_steps``: whichever comes first.
     ``patience``: passes without a better ``monitor`` (less is better) after which training ends,
     and the best weights return; ``None``: all steps, and the last weights.
     """
@@ -161,7 +162,7 @@ class _Run:
 
     def go(self) -> None:
         plan, state = self.plan, self.state
-        batches = iter(())  # made when the first step needs it
+        batches: Iterator[Any] = iter(())  # made when the first step needs it
         if self.step < plan.total_steps and not state.stopped:
             batches = self.learner.batches(self.step)
         while self.step < plan.total_steps and not state.stopped:
@@ -216,7 +217,9 @@ class _Run:
         plan = self.plan
         values = {**figures, "images/s": self.rate.recent()}
         shown = {name: value for name, value in values.items() if value is not None}
-        self.context.on_progress(Progress("TRAIN", self.step, plan.total_steps, "step", values=shown))
+        self.context.on_progress(
+            Progress("TRAIN", self.step, plan.total_steps, "step", values=shown)
+        )
         if self.board and self.step % max(1, plan.total_steps // LOGGED_STEPS) == 0:
             self.board.write("train", self.step, {**figures, "learning_rate": learning_rate})
 
@@ -295,4 +298,3 @@ class _Rate:
 
     def mean(self) -> float | None:
         return self._batch_size * self._steps / self._seconds if self._steps else None
-

@@ -1,4 +1,4 @@
-"""Where a training run writes: a local folder, which follows to the output URI where it is remote."""
+"""Where a training run writes: a local folder, uploaded where the output is remote."""
 
 from __future__ import annotations
 
