@@ -143,7 +143,7 @@ def known_plugins_text() -> str:
             if group.startswith("rv."):
                 known |= {key: found["name"] for key in keys if key != "*"}
         for file in (ROOT / package / "src").glob("*/model_defaults.json"):
-            known |= {key: found["name"] for key in json.loads(file.read_text())}
+            known |= dict.fromkeys(json.loads(file.read_text()), found["name"])
     return json.dumps(known, indent=2, sort_keys=True) + "\n"
 
 

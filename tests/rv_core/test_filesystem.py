@@ -135,3 +135,17 @@ def test_a_read_only_system_refuses_before_any_io(make_distribution, tmp_path):
             use()
         assert "secret" not in str(caught.value)
         assert "abc" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ü" * 120, "a" * 255, ".hidden", "-"])
+def test_a_download_takes_any_name_that_the_folder_takes(kernel, tmp_path, name):
+    kernel.files.write_str("mem://x", "x")
+    kernel.filesystem("mem://x").copy_from("mem://x", tmp_path / "here" / name)
+    assert [p.name for p in (tmp_path / "here").iterdir()] == [name]
+
+
+def test_a_download_to_where_nothing_can_be_written_is_one_clear_error(kernel, tmp_path):
+    kernel.files.write_str("mem://x", "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(rv.StorageError, match=r"mem://x cannot be copied to .*folder"):
+        kernel.filesystem("mem://x").copy_from("mem://x", tmp_path / "folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 import attrs
 
 from rv_core import _sync
-from rv_core._errors import NotFoundError
+from rv_core._errors import NotFoundError, StorageError
 from rv_core._progress import OnProgress, Progress, ignore_progress
+from rv_core._scheme import without_secrets
 
 if TYPE_CHECKING:
     from rv_core.cache import Cache
@@ -112,16 +113,19 @@ class FileSystem(ABC):
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         size = self.info(uri).size
-        handle, part = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name[:100]}.", suffix=".part"
-        )
+        # As storage names its unfinished files everywhere: hidden, and short on any file system.
+        part = target.parent / f".rv-{secrets.token_hex(8)}.part"
         try:
-            with os.fdopen(handle, "wb") as sink, self.open(uri) as source:
+            with part.open("xb") as sink, self.open(uri) as source:
                 copy_stream(source, sink, size, on_progress)
-            Path(part).chmod(0o666 & ~_umask())
-            Path(part).replace(target)
+            part.replace(target)
+        except OSError as error:
+            why = error.strerror or error
+            raise StorageError(
+                f"{without_secrets(uri)} cannot be copied to {target}: {why}"
+            ) from error
         finally:
-            Path(part).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
@@ -172,12 +176,3 @@ def copy_stream(
         done += len(chunk)
         on_progress(Progress("copy", done, size, "B"))
     return done
-
-
-def _umask() -> int:
-    """The process's umask, read without the moment of another value that ``os.umask`` costs."""
-    try:
-        with Path("/proc/self/status").open(encoding="ascii", errors="replace") as status:
-            return next(int(line.split()[1], 8) for line in status if line.startswith("Umask:"))
-    except (OSError, StopIteration):
-        return 0o022

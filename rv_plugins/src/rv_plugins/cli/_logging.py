@@ -11,7 +11,7 @@ _THRESHOLDS = {
     -1: (logging.ERROR, logging.CRITICAL),
     0: (logging.WARNING, logging.ERROR),
     1: (logging.INFO, logging.WARNING),
-    2: (logging.DEBUG, logging.DEBUG),
+    2: (logging.DEBUG, logging.INFO),
 }
 
 
