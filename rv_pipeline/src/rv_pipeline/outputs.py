@@ -27,6 +27,7 @@ DONE_NAME: Final = "_done.json"
 STARTED_NAME: Final = "_started.json"
 LOCK_NAME: Final = "_lock.json"
 _DONE_VERSION: Final = 1
+_SIZED_FILES: Final = 256
 PROBE_NAME: Final = "_probe.tmp"
 _CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME, PROBE_NAME)
 
@@ -53,7 +54,7 @@ class DoneRecord:
 
     def is_vital(self, name: str) -> bool:
         return self.vital is None or any(
-            v == "." or name == v or name.startswith(f"{v}/") for v in self.vital
+            v in (".", name) or name.startswith(f"{v}/") for v in self.vital
         )
 
     def to_json(self) -> str:
@@ -69,7 +70,8 @@ class DoneRecord:
             if data["version"] != _DONE_VERSION:
                 return None
             data["fingerprint"] = Fingerprint.from_dict(data["fingerprint"])
-            return cls(**{field.name: data[field.name] for field in attrs.fields(cls)})
+            names = {field.name for field in attrs.fields(cls)}
+            return cls(**{name: value for name, value in data.items() if name in names})
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -107,14 +109,21 @@ class Output:
         }
 
     def damage(self, record: DoneRecord) -> str | None:
-        """What is wrong with the vital files that a record vouches for, or ``None``."""
-        found = self.files()
+        """What is wrong with the vital files that a record vouches for, or ``None``.
+
+        Of many files only the names are looked at: each size may cost a request.
+        """
+        found = set(self._names())
         vital = {name: size for name, size in record.files.items() if record.is_vital(name)}
-        for name, size in vital.items():
+        for name in vital:
             if name not in found:
                 return f"{name} is missing"
-            if size is not None and found[name] not in (None, size):
-                return f"{name} has {found[name]} bytes, not {size}"
+        if len(vital) > _SIZED_FILES:
+            return None
+        for name, size in vital.items():
+            actual = self.kernel.files.info(self.path(name)).size
+            if None not in (size, actual) and actual != size:
+                return f"{name} has {actual} bytes, not {size}"
         return None
 
     def begin(self, digest: str) -> None:
