@@ -42,7 +42,7 @@ def test_windows_read_in_strips_are_those_read_one_by_one(
 ) -> None:
     with open_scene(scene("a", size=100), kernel, with_labels=False) as opened:
         found = grid(opened.extent, 16, stride)
-        assert len(list(strips(found))) < len(found)
+        assert len(list(strips(found))) < len(found)  # or nothing is tested
         for window, pixels, nodata in read_windows(opened.raster, found):
             alone, hole = opened.raster.read(window)
             np.testing.assert_array_equal(pixels, alone)

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
     Read = tuple[Window, NDArray[Any], NDArray[np.bool_] | None]
 
-_STRIP_PIXELS: Final = 4 << 20
-"""Pixels that are read at a time: a few rows of a tiled file's blocks, some 12 MB of RGB."""
+_STRIP_PIXELS: Final = 1 << 18
+"""Pixels that are read at a time, at most. Measured on a tiled RGB file: windows of 64 px come
+seven times as fast as one by one, those of 300 px, which pay for themselves, no slower; four times
+as much no longer fits the processor's caches."""
 
 T = TypeVar("T")
 
