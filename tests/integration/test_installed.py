@@ -112,7 +112,7 @@ def test_model_defaults_come_from_a_uri_of_any_kind(where, web, monkeypatch):
 
 def test_model_defaults_that_are_not_there_name_the_uri(monkeypatch, tmp_path):
     monkeypatch.setenv("RV_MODEL_DEFAULTS_URI", str(tmp_path / "none.json"))
-    with pytest.raises(rv.NotFoundError, match="none.json"):
+    with pytest.raises(rv.NotFoundError, match=r"none\.json"):
         Kernel().model_defaults("KERAS_CLASSIFICATION")
     done = rv_command("models")
     assert done.returncode == 1
