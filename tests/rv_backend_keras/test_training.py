@@ -98,6 +98,7 @@ def test_the_same_command_again_does_not_train_again(train, small, chips_uri, tr
     assert Path(trained.model_uri).stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_and_ends_like_one_that_was_not(
     tmp_path, train, small, chips_uri, trained
 ):
@@ -155,6 +156,7 @@ def test_a_run_killed_in_mid_epoch_goes_on_from_its_last_checkpoint(tmp_path, ch
     assert (tmp_path / "out" / "model.keras").exists()
 
 
+@pytest.mark.slow
 def test_replace_model_and_a_context_that_does_not_resume_start_afresh(
     tmp_path, train, small, chips_uri
 ):
@@ -286,6 +288,7 @@ def test_a_learning_rate_that_diverges_is_an_error(tmp_path, train, small, chips
         train(config, chips_uri, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "bands"), [("uint16", 1), ("float32", 6)])
 def test_other_dtypes_and_band_counts_are_learnt_and_predicted(
     tmp_path, kernel, train, small, make_chips, draw_chips, dtype, bands

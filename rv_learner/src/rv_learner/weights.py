@@ -133,7 +133,7 @@ def load_weights(
     ]
     pairs = _match(wanted, layers, head)
     loaded, adapted, skipped, arrays = [], [], {}, 0
-    for name, layer in pairs.items():
+    for name, layer in ((name, pairs[name]) for name in network if name in pairs):
         if skip and name in skip:
             skipped[name] = skip[name]
             continue

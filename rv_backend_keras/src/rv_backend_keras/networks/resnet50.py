@@ -100,11 +100,15 @@ def _bottleneck(x: Any, stage: int, block: str, stride: int, project: bool, mome
     first block. The stride is on the first 1x1, and on the shortcut."""
     from keras import layers
 
-    def conv_bn(x: Any, filters: int, size: int, branch: str, stride: int = 1) -> Any:
+    def conv_bn(
+        x: Any, filters: int, size: int, branch: str, stride: int = 1, gamma: str = "ones"
+    ) -> Any:
         where = f"{stage}{block}_branch{branch}"
         padding = "same" if size > 1 else "valid"
         x = layers.Conv2D(filters, size, strides=stride, padding=padding, name=f"res{where}")(x)
-        return layers.BatchNormalization(epsilon=EPSILON, momentum=momentum, name=f"bn{where}")(x)
+        return layers.BatchNormalization(
+            epsilon=EPSILON, momentum=momentum, gamma_initializer=gamma, name=f"bn{where}"
+        )(x)
 
     def relu(x: Any, branch: str) -> Any:
         return layers.ReLU(name=f"res{stage}{block}{branch}_relu")(x)
@@ -112,6 +116,8 @@ def _bottleneck(x: Any, stage: int, block: str, stride: int, project: bool, mome
     width = WIDTHS[stage]
     y = relu(conv_bn(x, width, 1, "2a", stride), "_branch2a")
     y = relu(conv_bn(y, width, 3, "2b"), "_branch2b")
-    y = conv_bn(y, 4 * width, 1, "2c")
+    # From scratch, a block begins as its shortcut alone, which a short training needs to get
+    # going: Goyal et al., https://arxiv.org/abs/1706.02677, section 5.1.
+    y = conv_bn(y, 4 * width, 1, "2c", gamma="zeros")
     shortcut = conv_bn(x, 4 * width, 1, "1", stride) if project else x
     return relu(layers.Add(name=f"res{stage}{block}")([y, shortcut]), "")
