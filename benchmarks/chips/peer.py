@@ -40,9 +40,13 @@ def main(image: str, labels: str, mode: str) -> None:
         source = SemanticSegmentationLabelSource(pixels, class_config=classes)
     else:
         config = ChipClassificationLabelSourceConfig(
-            ioa_thresh=0.5, use_intersection_over_cell=True, background_class_id=1, infer_cells=True,
-            cell_sz=SIZE, lazy=True,
-        )  # fmt: skip
+            ioa_thresh=0.5,
+            use_intersection_over_cell=True,
+            background_class_id=1,
+            infer_cells=True,
+            cell_sz=SIZE,
+            lazy=True,
+        )
         source = ChipClassificationLabelSource(config, vector, bbox=raster.bbox)
     for window in windows:
         raster.get_chip(window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -54,3 +55,15 @@ def test_no_file_grows_into_a_warehouse():
         if (lines := len(path.read_text().splitlines())) > 450
     }
     assert long == {}
+
+
+def test_the_readme_shows_the_experiment_that_the_quickstart_runs():
+    shown = (ROOT / "README.md").read_text().split("```yaml\n")[1].split("```")[0]
+    assert shown == (ROOT / "examples" / "quickstart" / "experiment.yaml").read_text()
+
+
+def test_every_file_that_the_pages_link_to_is_there():
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("rv_*/README.md"), *ROOT.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page}: {target}"
