@@ -10,7 +10,7 @@ from rv_backend_keras.augmentation import augment
 from rv_backend_keras.learner import class_weights, macro_f1
 
 from rv_backend_keras import Augmentation
-from rv_core import ClassMap, ConfigError, ModelError
+from rv_core import ChipSpec, ClassMap, ConfigError, ModelError
 
 
 @pytest.fixture(scope="module")
@@ -135,3 +135,25 @@ def test_recalibration_gives_batch_norm_the_statistics_of_the_data():
     np.testing.assert_allclose(layer.moving_mean, data.mean(axis=(0, 1)), rtol=1e-3)
     np.testing.assert_allclose(layer.moving_variance, data.var(axis=1).mean(axis=0), rtol=1e-3)
     assert layer.momentum == 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "network", ["resnet50", "mobilenet_v3_small", "efficientnet_v2_b0", "convnext_tiny"]
+)
+def test_every_network_is_saved_whole_and_loads_in_safe_mode(tmp_path, network):
+    from rv_backend_keras.classifier import InputScale, build_classifier
+    from rv_backend_keras.model_file import read_model, save_model
+
+    from rv_backend_keras import KerasClassificationConfig
+
+    spec = ChipSpec("CHIP_CLASSIFICATION", ClassMap.of("a", "b", "c"), 4, "uint8", (40, 48))
+    config = KerasClassificationConfig().with_network(network).with_dropout(0.1)
+    built = build_classifier(config, spec, InputScale([1.1] * 4, [0.0] * 4)).scores
+    save_model(built, spec, tmp_path / "model.keras")
+    model = read_model(tmp_path / "model.keras", "model.keras")
+    chips = np.random.default_rng(0).integers(0, 256, (2, 40, 48, 4), "uint8")
+    expected = np.asarray(built(chips.astype("float32")))
+    got = np.stack([label.scores for label in model.predict(chips)])
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    assert [p.name for p in tmp_path.iterdir()] == ["model.keras"]

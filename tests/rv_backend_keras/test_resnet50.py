@@ -7,9 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from rv_learner.weights import adapt_stem
 
 from rv_backend_keras import resnet50
-from rv_core import ModelError, NotFoundError
+from rv_core import IntegrityError, ModelError, NotFoundError
 
 EPSILON = 1e-3
 
@@ -146,7 +147,7 @@ def test_one_band_takes_the_sum_of_the_three_and_four_begin_anew_with_red(zoo_fi
     bgr = arrays(layers_of_zoo, "conv1")[0]
     one = np.asarray(resnet50(zoo_file, input_shape=(None, None, 1)).get_layer("conv1").kernel)
     np.testing.assert_allclose(one[:, :, 0], bgr.sum(axis=2), rtol=1e-5)
-    four = np.asarray(resnet50(zoo_file, input_shape=(None, None, 4)).get_layer("conv1").kernel)
+    four = adapt_stem(bgr, 4, reversed_bands=True)
     red_blue_green_red = bgr[:, :, [2, 0, 1, 2]]  # the network reverses its bands
     np.testing.assert_allclose(four, red_blue_green_red * 0.75, rtol=1e-6)
 
@@ -210,3 +211,34 @@ def test_what_is_no_weight_file_is_refused(tmp_path):
         resnet50(tmp_path / "other.h5")
     with pytest.raises(NotFoundError):
         resnet50(tmp_path / "absent.h5")
+
+
+def test_the_zoos_own_file_must_have_its_md5(zoo_file):
+    """Another file at that address, as a kernel serves it, is refused before a network is built."""
+    from rv_backend_keras.networks.resnet50 import WEIGHTS_URI
+
+    from rv_core import FileInfo, FileSystem, Kernel, hookimpl
+
+    class Mirror(FileSystem):
+        def open(self, uri, mode="rb"):
+            return zoo_file.open(mode)
+
+        def info(self, uri):
+            return FileInfo(zoo_file.stat().st_size, etag="1")
+
+        def list_paths(self, uri, ext=""):
+            return iter(())
+
+        def delete(self, uri):
+            raise NotImplementedError
+
+        def local_path(self, uri):
+            return zoo_file
+
+    class Plugin:
+        @hookimpl
+        def rv_filesystem(self, uri, mode, kernel):
+            return Mirror() if uri.startswith("https://github.com/") else None
+
+    with pytest.raises(IntegrityError, match="not a268eb855778b3df3c7506639542a6af"):
+        resnet50(WEIGHTS_URI, kernel=Kernel(plugins=[Plugin()]))

@@ -20,6 +20,8 @@ import numpy as np
 import pytest
 
 from rv_core import (
+    ChipSpec,
+    ClassMap,
     ConfigError,
     DataError,
     IntegrityError,
@@ -202,22 +204,30 @@ def test_weights_of_an_earlier_run_go_in_whole_where_the_classes_are_the_same(
     assert (report["skipped"], report["unused"], report["missing"]) == ({}, [], [])
 
 
+def loaded_into(config, trained, **spec):
+    """The report of putting an earlier run's weights into the network for other chips."""
+    from rv_backend_keras.classifier import InputScale, build_classifier
+    from rv_backend_keras.pretrained import load_pretrained
+
+    names, bands = spec.get("classes", ("dark", "bright")), spec.get("bands", 3)
+    chips = ChipSpec("CHIP_CLASSIFICATION", ClassMap.of(*names), bands, "uint8", (16, 16))
+    scale = InputScale([1.0] * bands, [0.0] * bands)
+    classifier = build_classifier(config, chips, scale)
+    config = config.with_pretrained_model(trained.pretrained_uri)
+    return load_pretrained(config, classifier, chips, Path(trained.pretrained_uri))
+
+
 @pytest.mark.parametrize("classes", [("a", "b", "c"), ("bright", "dark")])
-def test_with_other_classes_the_last_layer_is_trained_anew(
-    tmp_path, train, small, make_chips, trained, classes
-):
-    chips = make_chips(tmp_path / "chips", classes=classes, train=16)
-    config = small.with_pretrained_model(trained.pretrained_uri).with_num_steps(1)
-    report = train(config, chips, tmp_path / "out").report["pretrained"]
-    assert len(report["loaded"]) == 8
-    assert "other classes (dark, bright), and trained anew" in report["skipped"]["logits"]
+def test_with_other_classes_the_last_layer_is_trained_anew(small, trained, classes):
+    report = loaded_into(small, trained, classes=classes)
+    assert len(report.loaded) == 8
+    assert "other classes (dark, bright), and trained anew" in report.skipped["logits"]
 
 
-def test_other_bands_adapt_the_stem(tmp_path, train, small, make_chips, trained):
-    chips = make_chips(tmp_path / "chips", bands=5, train=16)
-    config = small.with_pretrained_model(trained.pretrained_uri).with_num_steps(1)
-    report = train(config, chips, tmp_path / "out").report["pretrained"]
-    assert report["adapted"] == ["conv1"]
+def test_other_bands_adapt_the_stem(small, trained):
+    report = loaded_into(small, trained, bands=5)
+    assert report.adapted == ("conv1",)
+    assert len(report.loaded) == 9
 
 
 def test_weights_that_match_nothing_are_an_error(tmp_path, train, small, chips_uri, write_file):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -76,13 +77,17 @@ def _application(application: Any, x: Any, momentum: float) -> Any:
     """A network of ``keras.applications`` without its top and its own preprocessing."""
     import keras
 
-    model = application(
-        input_tensor=x,
-        input_shape=tuple(x.shape[1:]),
-        include_top=False,
-        include_preprocessing=False,
-        weights=None,
-    )
+    with warnings.catch_warnings():
+        # Keras warns of bands other than one or three, which are meant.
+        warnings.filterwarnings("ignore", message=".*input_shape", category=UserWarning)
+        warnings.filterwarnings("ignore", message=".*input channels", category=UserWarning)
+        model = application(
+            input_tensor=x,
+            input_shape=tuple(x.shape[1:]),
+            include_top=False,
+            include_preprocessing=False,
+            weights=None,
+        )
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = momentum

@@ -44,17 +44,19 @@ def resnet50(
     `rv_learner.weights.adapt_stem`.
 
     Raises `ModelError` unless the file gives every array of all 53 convolutions and 53 batch
-    norms and holds no other, or where the zoo's file does not have its MD5; `StorageError` where
-    it cannot be read.
+    norms and holds no other; `StorageError` where it cannot be had, `IntegrityError` among them
+    where the zoo's file does not have its MD5.
     """
     import keras
     from rv_learner.weights import fetch_weights, load_weights
 
-    inputs = keras.Input(input_shape, name="image")
-    model = keras.Model(inputs, features(inputs), name="resnet50")
+    path = None
     if weights is not None:
         digest = f"md5:{WEIGHTS_MD5}" if str(weights) == WEIGHTS_URI else None
         path = fetch_weights(weights, kernel, digest)
+    inputs = keras.Input(input_shape, name="image")
+    model = keras.Model(inputs, features(inputs), name="resnet50")
+    if path is not None:
         report = load_weights(model, path, source=str(weights), stem=STEM, stem_reversed=True)
         report.require_whole()
     return model
