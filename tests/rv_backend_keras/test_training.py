@@ -171,6 +171,7 @@ def test_replace_model_and_a_context_that_does_not_resume_start_afresh(
         assert result.report["resumed_from"] == 0
 
 
+@pytest.mark.slow
 def test_another_class_map_or_setting_does_not_go_on_from_a_foreign_checkpoint(
     tmp_path, train, small, make_chips, caplog
 ):
@@ -280,6 +281,7 @@ def test_an_empty_train_split_is_a_clear_error(tmp_path, train, small, make_chip
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_without_validation_chips_it_trains_all_the_same(tmp_path, train, small, make_chips):
     result = train(
         small.with_num_steps(2), make_chips(tmp_path / "chips", train=16), tmp_path / "out"
@@ -292,6 +294,7 @@ def test_a_class_weight_for_an_unknown_class_is_an_error(tmp_path, train, small,
         train(small.with_class_weights({"darkk": 1.0}), chips_uri, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_that_diverges_is_an_error(tmp_path, train, small, chips_uri):
     config = small.with_optimizer("sgd").with_learning_rate(1e30).with_schedule(warmup_steps=0)
     with pytest.raises(ModelError, match="training has diverged"):
@@ -312,6 +315,7 @@ def test_other_dtypes_and_band_counts_are_learnt_and_predicted(
     assert np.mean(right) > 0.9
 
 
+@pytest.mark.slow
 def test_debug_leaves_the_chips_as_pictures(tmp_path, train, small, chips_uri):
     train(small.with_debug().with_num_steps(1), chips_uri, tmp_path)
     names = {re.sub(r"\d+-", "", p.name) for p in (tmp_path / "debug").iterdir()}

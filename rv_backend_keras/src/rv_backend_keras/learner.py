@@ -145,12 +145,13 @@ class ClassifierLearner:
             each = losses(logits, labels, 0.0)
             return tf.reduce_sum(each * known), tf.argmax(logits, 1, tf.int32)
 
-        compiled = tf.function(step, reduce_retracing=True)
+        # No control flow depends on data, and AutoGraph would make tracing slower.
+        compiled = tf.function(step, autograph=False, reduce_retracing=True)
 
         def numbered(pixels: Any, labels: Any, number: int) -> Any:
             return compiled(pixels, labels, tf.constant(number, tf.int64))
 
-        return numbered, tf.function(evaluate, reduce_retracing=True)
+        return numbered, tf.function(evaluate, autograph=False, reduce_retracing=True)
 
 
 def as_float(pixels: Any) -> Any:

@@ -83,7 +83,9 @@ class ChipClassifier(Model):
         self._shape = (*spec.size, spec.bands)
         signature = tf.TensorSpec((PREDICTED_AT_ONCE, *self._shape), spec.dtype)
         self._scores = tf.function(
-            lambda pixels: model(as_float(pixels), training=False), input_signature=[signature]
+            lambda pixels: model(as_float(pixels), training=False),
+            input_signature=[signature],
+            autograph=False,
         )
 
     def predict(self, chips: NDArray[Any]) -> list[ChipLabel]:

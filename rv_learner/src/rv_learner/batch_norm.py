@@ -30,7 +30,7 @@ class Recalibration:
         ]
         # Batch k counts 1 / k, what came before (k - 1) / k: after the last all count the same.
         self._momentum = tf.Variable(0.0, dtype=tf.float32, trainable=False)
-        self._forward = tf.function(forward)
+        self._forward = tf.function(forward, autograph=False)
 
     def run(self, batches: Iterable[Any]) -> None:
         """Take the statistics of these batches, none of which is learnt from."""
