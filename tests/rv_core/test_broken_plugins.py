@@ -97,3 +97,39 @@ def test_errors_travel_between_processes_whole():
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is rv.PluginDependencyError
     assert (str(again), again.hint, again.distribution) == ("lacks x", "install x", "acme")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("entry_points.txt", b"[rv.filesystems.v1]\nthis is no entry\n"),
+        ("entry_points.txt", b"\xff\xfe rv.filesystems.v1"),
+        ("METADATA", None),
+        ("METADATA", b""),
+        ("METADATA", b"\xff\xfe"),
+    ],
+)
+def test_metadata_that_cannot_be_read_takes_only_its_own_distribution_away(
+    file, content, make_distribution, memory_plugin, caplog
+):
+    path = make_distribution("acme-torn", {"rv.filesystems.v1": {"torn": "acme_torn"}})
+    torn = path / "acme_torn-1.0.dist-info"
+    (torn / file).unlink()
+    if content is not None:
+        (torn / file).write_bytes(content)
+    memory_plugin("acme-good", "good")
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("good://x", "still fine")
+    assert [p.distribution for p in kernel.plugins()] == ["acme-good"]
+    assert str(torn) in caplog.text
+
+
+def test_check_imports_no_plugin_of_another_contract_version(make_distribution, tmp_path):
+    entry = {"rv.filesystems.v2": {"mem": "acme_new"}, "rv.hooks.v2": {"audit": "acme_new"}}
+    source = f"open({str(tmp_path / 'imported')!r}, 'w').close()"
+    path = make_distribution("acme-new", entry, {"acme_new.py": source})
+    kernel = Kernel(path=[path])
+    assert [p.status for p in kernel.check()] == ["incompatible"]
+    assert not kernel.has_key("mem")
+    assert kernel.keys("filesystems") == []
+    assert not (tmp_path / "imported").exists()

@@ -9,6 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from rv_core.cache import Cache, unsigned
@@ -137,7 +138,10 @@ def test_the_signature_of_a_url_is_no_part_of_what_it_names(server, web, tmp_pat
     two = cache.fetch(web, server.url + "?X-Amz-Signature=def&X-Amz-Date=2")
     assert one == two
     assert server.gets == 1
-    assert unsigned("https://user:pass@host/a?id=3&sig=x&Expires=9#f") == "https://host/a?id=3"
+    assert unsigned("https://user:pass@host/a?id=3&sig=x&se=9#f") == "https://host/a?id=3"
+    signed = "https://host/a?id=3&Expires=9&Signature=x&Key-Pair-Id=k"
+    assert unsigned(signed) == "https://host/a?id=3"
+    assert unsigned("https://host/a?sr=4326&st=x") == "https://host/a?sr=4326&st=x"  # no signature
     assert not any(b"abc" in p.read_bytes() for p in (tmp_path / "cache").rglob("*") if p.is_file())
 
 
@@ -183,6 +187,24 @@ def test_a_download_that_dies_keeps_nothing(server, web, tmp_path, monkeypatch):
     with pytest.raises(rv.IntegrityError, match="should have 99 bytes, 11 arrived"):
         cache.fetch(web, server.url)
     assert list(cache.entries()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["字" * 120 + ".tif", "a" * 300 + ".tif", "..", "%2e%2e%2fx", "a b&c"]
+)
+def test_any_url_gets_a_name_that_file_systems_take(name, server, web, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    path = cache.fetch(web, server.url.replace("scene.tif", quote(name, safe="%")))
+    assert path.read_bytes() == b"version one"
+    assert path.parent.parent.parent == tmp_path / "cache"
+    assert path.suffix == Path(name).suffix
+
+
+def test_a_cache_that_cannot_be_written_is_one_clear_error(server, web, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(rv.StorageError, match=r"scene\.tif cannot be kept in the cache") as caught:
+        Cache(tmp_path / "cache").fetch(web, server.url)
+    assert "RV_CACHE_DIR" in caught.value.hint
 
 
 def test_the_least_recently_used_go_first(server, web, tmp_path):

@@ -86,10 +86,32 @@ def test_a_reference_stands_for_a_variable():
         Config({"s3": {"x": {"env": "NO_SUCH_KEY"}}}).get("s3", "x")
 
 
+def test_a_reference_below_a_mapping_stands_for_a_variable_too():
+    config = Config({"s3": {"work": {"key": {"env": "KEY"}, "region": "eu"}}}, environ={"KEY": "k"})
+    assert config.get("s3", "work") == {"key": "k", "region": "eu"}
+    with pytest.raises(rv.ConfigError, match=r"s3\.work from the variable NO_SUCH_KEY"):
+        Config({"s3": {"work": {"key": {"env": "NO_SUCH_KEY"}}}}).get("s3", "work")
+
+
 def test_secrets_are_masked_where_settings_are_shown():
-    config = Config({"s3": {"secret_key": "hunter2", "region": "eu"}})
-    shown = {s.key: s.shown() for s in config.settings() if s.section == "s3"}
-    assert shown == {"secret_key": "********", "region": "eu"}
+    config = Config(
+        {
+            "s3": {
+                "secret_key": "hunter2",
+                "region": "eu",
+                "work": {"password": "hunter2", "region": "us"},
+                "mirrors": ["https://me:hunter2@host/a?b=1", "https://host/a?b=1"],
+            }
+        },
+        environ={"RV_GS_TOKEN": "hunter2", "RV_MODEL_DEFAULTS_URI": "https://h/x?sig=hunter2"},
+    )
+    shown = {s.key: s.shown() for s in config.settings()}
+    assert "hunter2" not in str(shown)
+    assert shown["secret_key"] == shown["gs_token"] == "********"
+    assert shown["work"] == {"password": "********", "region": "us"}
+    assert shown["mirrors"] == ["https://host/a", "https://host/a?b=1"]
+    assert shown["model_defaults_uri"] == "https://h/x"
+    assert shown["region"] == "eu"
 
 
 @pytest.mark.parametrize(

@@ -134,8 +134,21 @@ def test_a_manifest_survives_json_and_counts():
     assert again.class_counts("train") == {0: 1, 1: 3}
 
 
+SPEC = {"task": "T", "classes": {"classes": [{"name": "a"}]}, "bands": 3, "dtype": "uint8"}
+SHARD = {"name": "s", "count": 1, "size": 1, "sha256": "ab", "class_counts": {"many": 1}}
+
+
 @pytest.mark.parametrize(
-    "data", [{}, {"version": 99}, {"version": 1}, {"version": 1, "format": "f"}]
+    "data",
+    [
+        {},
+        [],
+        {"version": 99},
+        {"version": 1},
+        {"version": 1, "format": "f"},
+        {"version": 1, "format": "f", "spec": SPEC, "splits": {}},
+        {"version": 1, "format": "f", "spec": {**SPEC, "size": [1, 1]}, "splits": {"x": [SHARD]}},
+    ],
 )
 def test_a_manifest_that_is_not_whole_says_so(data):
     with pytest.raises(rv.DataError, match="manifest"):

@@ -51,6 +51,20 @@ def test_two_kernels_with_different_plugins_and_settings(modules):
     assert (first.config.get("thing", "size"), second.config.get("thing", "size")) == (1, 2)
 
 
+def test_two_kernels_with_different_installed_plugins_and_settings(memory_plugin, tmp_path):
+    path = memory_plugin("acme-one", "one", folder=tmp_path / "one")
+    memory_plugin("acme-rival", "one", folder=tmp_path / "one")
+    other = memory_plugin("acme-two", "two", folder=tmp_path / "two")
+    first = Kernel(path=[path], config={"rv": {"pins": {"one": "acme-rival"}}})
+    second = Kernel(path=[other])
+    third = Kernel(path=[path], disable=["acme-rival"])
+    first.files.write_str("one://x", "1")
+    assert not third.files.file_exists("one://x")
+    assert second.filesystem("two://x")
+    with pytest.raises(rv.UnknownKeyError):
+        second.filesystem("one://x")
+
+
 def test_an_embedded_kernel_discovers_nothing(modules):
     kernel = Kernel(plugins=[modules[0]])
     assert [p.distribution for p in kernel.plugins()] == ["plug_one"]
@@ -65,6 +79,11 @@ def test_two_embedded_plugins_for_one_key_are_a_conflict_until_pinned(modules):
         Kernel(plugins=[one, rival]).filesystem("one://x")
     pinned = Kernel(plugins=[one, rival], config={"rv": {"pins": {"one": "plug_rival"}}})
     assert pinned.filesystem("one://x") is rival.STORAGE
+    with pytest.raises(rv.ConfigError, match="pinned to ghost") as caught:
+        Kernel(plugins=[one, rival], config={"rv": {"pins": {"one": "ghost"}}}).filesystem(
+            "one://x"
+        )
+    assert "plug_one and plug_rival" in caught.value.hint
     assert Kernel(plugins=[one, rival], disable=["plug-rival"]).filesystem("one://x")
 
 
@@ -107,12 +126,38 @@ def test_a_spawned_worker_resolves_the_same_plugins(kind, modules, memory_plugin
         worker.join(10)
 
 
-def test_a_secret_is_never_put_into_a_spec():
-    kernel = Kernel(plugins=[], config={"s3": {"secret_key": "hunter2"}})
+@pytest.mark.parametrize(
+    ("config", "name"),
+    [
+        ({"s3": {"secret_key": "hunter2"}}, "s3.secret_key"),
+        ({"s3": {"work": {"secret_key": "hunter2"}}}, "s3.work.secret_key"),
+        ({"s3": {"mirrors": ["https://me:hunter2@host/"]}}, "s3.mirrors"),
+        ({"rv": {"model_defaults_uri": "https://h/x?X-Amz-Signature=hunter2"}}, "defaults_uri"),
+    ],
+)
+def test_a_secret_is_never_put_into_a_spec(config, name):
     with pytest.raises(rv.ConfigError) as caught:
-        kernel.spec()
-    assert "s3.secret_key" in str(caught.value)
+        Kernel(plugins=[], config=config).spec()
+    assert name in str(caught.value)
     assert "hunter2" not in str(caught.value) + caught.value.hint
+
+
+def test_a_secret_in_variables_given_by_hand_is_never_put_into_a_spec():
+    config = Config(environ={"RV_S3_SECRET_KEY": "hunter2", "HOME": "/x"})
+    with pytest.raises(rv.ConfigError, match="RV_S3_SECRET_KEY holds a secret"):
+        Kernel(plugins=[], config=config).spec()
+    harmless = Config(environ={"RV_S3_REGION": "eu", "HOME": "/x"})
+    spec = Kernel(plugins=[], config=harmless).spec()
+    assert "HOME" not in repr(spec)
+    assert Kernel.from_spec(spec).config.get("s3", "region") == "eu"
+
+
+def test_a_spec_means_the_same_in_another_folder(memory_plugin, tmp_path, monkeypatch):
+    path = memory_plugin("acme-mem", "mem")
+    monkeypatch.chdir(path.parent)
+    spec = Kernel(path=[path.name]).spec()
+    monkeypatch.chdir("/")
+    assert [p.distribution for p in Kernel.from_spec(spec).plugins()] == ["acme-mem"]
 
 
 def test_a_plugin_without_an_importable_name_cannot_go_to_a_worker(modules):

@@ -147,5 +147,31 @@ def test_a_download_takes_any_name_that_the_folder_takes(kernel, tmp_path, name)
 def test_a_download_to_where_nothing_can_be_written_is_one_clear_error(kernel, tmp_path):
     kernel.files.write_str("mem://x", "x")
     (tmp_path / "folder").mkdir()
-    with pytest.raises(rv.StorageError, match=r"mem://x cannot be copied to .*folder"):
-        kernel.filesystem("mem://x").copy_from("mem://x", tmp_path / "folder")
+    (tmp_path / "file").write_text("x")
+    for target in (tmp_path / "folder", tmp_path / "file" / "below"):
+        with pytest.raises(rv.StorageError, match=f"mem://x cannot be copied to {target}"):
+            kernel.filesystem("mem://x").copy_from("mem://x", target)
+
+
+def test_a_transfer_that_ends_early_is_noticed_and_leaves_nothing(kernel, tmp_path, monkeypatch):
+    kernel.files.write_str("mem://x", "half")
+    monkeypatch.setattr(kernel.filesystem("mem://x"), "info", lambda uri: rv.FileInfo(8))
+    with pytest.raises(rv.IntegrityError, match="mem://x should have 8 bytes, 4 arrived"):
+        kernel.filesystem("mem://x").copy_from("mem://x", tmp_path / "here" / "x")
+    assert list((tmp_path / "here").iterdir()) == []
+    with pytest.raises(rv.IntegrityError):
+        kernel.files.copy("mem://x", "mem://y")
+    assert list(kernel.files.list_paths("mem://")) == ["mem://x"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("https://me:p@ss@host/x@2.png?token=abc#f", "https://host/x@2.png"),
+        ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("/data/what?#1.tif", "/data/what?#1.tif"),
+        ("file:///data/a?b", "file:///data/a?b"),
+    ],
+)
+def test_what_is_shown_of_a_uri_holds_no_secret(uri, shown):
+    assert rv.without_secrets(uri) == shown

@@ -126,6 +126,46 @@ def test_a_cross_cutting_plugin_cannot_answer_for_a_key(memory_plugin, make_dist
     assert "acme-sly 1.0 is cross-cutting, but implements rv_filesystem" in caplog.text
 
 
+MISFIT = """
+from rv_core import hookimpl
+@hookimpl(wrapper=True)
+def rv_filesystem(uri, flavour):
+    return (yield)
+"""
+
+
+def test_a_wrapper_that_does_not_fit_its_hook_is_left_out_with_a_warning(
+    memory_plugin, make_distribution, caplog
+):
+    path = memory_plugin("acme-mem", "mem")
+    entry = {"rv.hooks.v1": {"misfit": "acme_misfit"}}
+    make_distribution("acme-misfit", entry, {"acme_misfit.py": MISFIT})
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("mem://x", "x")
+    assert "acme-misfit 1.0" in caplog.text
+    assert "flavour" in caplog.text
+    assert {p.distribution: p.status for p in kernel.plugins()}["acme-misfit"] == "broken"
+    assert {p.distribution: p.status for p in Kernel(path=[path]).check()} == {
+        "acme-mem": "loaded",
+        "acme-misfit": "broken",
+    }
+    strict = Kernel(path=[path], config={"rv": {"require_hooks": ["acme-misfit"]}})
+    with pytest.raises(rv.PluginContractError, match=r"acme-misfit 1\.0"):
+        strict.filesystem("mem://x")
+
+
+def test_a_cross_cutting_plugin_of_another_contract_version_is_not_imported(
+    memory_plugin, make_distribution, tmp_path
+):
+    path = memory_plugin("acme-mem", "mem")
+    source = f"open({str(tmp_path / 'imported')!r}, 'w').close()"
+    make_distribution("acme-new", {"rv.hooks.v2": {"new": "acme_new"}}, {"acme_new.py": source})
+    kernel = Kernel(path=[path])
+    kernel.filesystem("mem://x")
+    assert {p.distribution: p.status for p in kernel.plugins()}["acme-new"] == "incompatible"
+    assert not (tmp_path / "imported").exists()
+
+
 def test_a_bug_in_a_wrapper_is_blamed_on_the_wrapper(memory_plugin, make_distribution):
     path = memory_plugin("acme-mem", "mem")
     source = """
@@ -142,7 +182,9 @@ def test_a_bug_in_a_wrapper_is_blamed_on_the_wrapper(memory_plugin, make_distrib
     assert "acme_buggy.py" in str(caught.value)
 
 
-def test_plugins_may_bring_hookspecs_and_kinds_of_their_own(make_distribution):
+@pytest.fixture
+def colors(make_distribution):
+    """The hookspecs of a kind that the kernel does not know, and where a plugin of it lies."""
     specs = ModuleType("specs")
     exec(
         "from rv_core import hookspec\n@hookspec(firstresult=True)\ndef paint_color(key): ...",
@@ -154,16 +196,39 @@ def test_plugins_may_bring_hookspecs_and_kinds_of_their_own(make_distribution):
     def paint_color(key):
         return {"RED": "#ff0000"}.get(key)
     """
-    path = make_distribution(
-        "acme-red", {"rv.colors.v1": {"RED": "acme_red"}}, {"acme_red.py": source}
-    )
+    entry = {"rv.colors.v1": {"RED": "acme_red"}}
+    return specs, make_distribution("acme-red", entry, {"acme_red.py": source})
+
+
+def test_plugins_may_bring_hookspecs_and_kinds_of_their_own(colors):
+    specs, path = colors
     kernel = Kernel(path=[path])
     assert kernel.keys("colors") == ["RED"]
     assert kernel.call("rv.colors.v1", "RED", "paint_color", specs, key="RED") == "#ff0000"
     with pytest.raises(rv.UnknownKeyError, match="colors 'BLUE'"):
         kernel.call("rv.colors.v1", "BLUE", "paint_color", specs, key="BLUE")
     with pytest.raises(rv.PluginContractError, match="str, not int"):
-        Kernel(path=[path]).call("rv.colors.v1", "RED", "paint_color", specs, int, key="RED")
+        kernel.call("rv.colors.v1", "RED", "paint_color", specs, int, key="RED")
+
+
+def test_a_cross_cutting_plugin_wraps_such_hooks_but_answers_none(
+    colors, make_distribution, caplog
+):
+    specs, path = colors
+    sly = (
+        "from rv_core import hookimpl\n@hookimpl(tryfirst=True)\ndef paint_color(key): return 'sly'"
+    )
+    dim = """
+    from rv_core import hookimpl
+    @hookimpl(wrapper=True)
+    def paint_color(key):
+        return "dim " + (yield)
+    """
+    make_distribution("acme-sly", {"rv.hooks.v1": {"sly": "acme_sly"}}, {"acme_sly.py": sly})
+    make_distribution("acme-dim", {"rv.hooks.v1": {"dim": "acme_dim"}}, {"acme_dim.py": dim})
+    kernel = Kernel(path=[path])
+    assert kernel.call("rv.colors.v1", "RED", "paint_color", specs, key="RED") == "dim #ff0000"
+    assert "acme-sly 1.0 is cross-cutting" in caplog.text
 
 
 def test_load_gives_the_object_an_entry_point_names(make_distribution):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -77,8 +78,27 @@ def test_one_key_from_two_others_is_a_conflict_until_pinned(install):
     assert list(found) == ["BIG", "SMALL"]
     with pytest.raises(rv.PluginConflictError, match=r"one 1.0 and two 1.0"):
         found["NEW"]
-    pinned = Kernel(path=[path], config={"rv": {"pins": {"ACME/NEW": "two"}}})
+    pinned = Kernel(path=[path], config={"rv": {"pins": {"ACME/NEW": "Two"}}})
     assert pinned.model_defaults("ACME")["NEW"] == {"batch_size": 2}
+
+
+def test_a_pin_to_something_without_such_defaults_says_so(install):
+    path = install(one={"NEW": {}})
+    kernel = Kernel(path=[path], config={"rv": {"pins": {"ACME/NEW": "ghost"}}})
+    with pytest.raises(rv.ConfigError, match="ACME/NEW is pinned to ghost") as caught:
+        kernel.model_defaults("ACME")
+    assert "one 1.0" in caught.value.hint
+
+
+def test_two_that_override_the_same_entry_are_a_conflict(install):
+    entry = {"NEW": {"batch_size": 1, "override": True}}
+    with pytest.raises(rv.PluginConflictError):
+        _ = Kernel(path=[install(one=entry, two=entry)]).model_defaults("ACME")["NEW"]
+
+
+def test_an_empty_variable_counts_as_no_json(install, monkeypatch):
+    monkeypatch.setenv("RV_MODEL_DEFAULTS_URI", "")
+    assert list(Kernel(path=[install()]).model_defaults("ACME")) == ["BIG", "SMALL"]
 
 
 def test_an_entry_that_overrides_is_no_conflict(install):
@@ -140,6 +160,30 @@ def test_a_broken_defaults_package_takes_only_its_own_entries(install, make_dist
     path = install()
     make_distribution("sad", {"rv.model_defaults.v1": {"ACME": "sad"}}, {"sad.py": "1/0"})
     assert list(Kernel(path=[path]).model_defaults("ACME")) == ["BIG", "SMALL"]
+    assert "sad 1.0" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (defaults({"SMALL": 3}), "gave 'SMALL' as 3"),
+        (defaults([1]), "gave list, not a mapping"),
+        (
+            defaults({}).replace(
+                "return", "import rv_core, json; rv_core.read_model_defaults_json('sad'); return"
+            ),
+            "sad/model_defaults.json is not valid JSON: .* line 2",
+        ),
+    ],
+)
+def test_defaults_that_cannot_be_used_take_only_themselves_away(
+    source, said, install, make_distribution, caplog, monkeypatch
+):
+    path = install()
+    files = {"sad/__init__.py": source, "sad/model_defaults.json": "{\n"}
+    make_distribution("sad", {"rv.model_defaults.v1": {"ACME": "sad"}}, files)
+    assert list(Kernel(path=[path]).model_defaults("ACME")) == ["BIG", "SMALL"]
+    assert re.search(said, caplog.text)
     assert "sad 1.0" in caplog.text
 
 

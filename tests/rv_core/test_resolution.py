@@ -106,6 +106,56 @@ def test_32_threads_see_the_same_failure_of_one_import(make_distribution, tmp_pa
     assert count.read_text() == "imported\n"
 
 
+def test_kernels_of_several_threads_import_one_plugin_between_them(
+    make_distribution, memory_storage
+):
+    source = "import time\ntime.sleep(0.2)\n" + memory_storage("mem")
+    entry = {"rv.filesystems.v1": {"mem": "acme_slow"}}
+    path = make_distribution("acme-slow", entry, {"acme_slow.py": source})
+    barrier = threading.Barrier(8)
+
+    def ask(_: int) -> object:
+        kernel = Kernel(path=[path])
+        barrier.wait()
+        return kernel.filesystem("mem://x")
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(map(id, pool.map(ask, range(8))))) == 1
+
+
+def test_threads_that_ask_for_different_things_do_not_wait_for_each_other_forever(
+    memory_plugin, make_distribution
+):
+    """In a process of its own: threads that hang would hold what other tests need."""
+    path = memory_plugin("acme-mem", "mem")
+    source = """
+    import time
+    time.sleep(0.3)
+    from rv_core import hookimpl
+    @hookimpl
+    def rv_model_defaults(backend, kernel):
+        return {"A": {}}
+    """
+    entry = {"rv.model_defaults.v1": {"ACME": "acme_d"}}
+    make_distribution("acme-d", entry, {"acme_d.py": source})
+    late = {"acme_audit.py": "import time; time.sleep(0.3)"}
+    make_distribution("acme-audit", {"rv.hooks.v1": {"audit": "acme_audit"}}, late)
+    code = f"""
+import threading
+from rv_core import Kernel
+kernel, barrier = Kernel(path=[{str(path)!r}]), threading.Barrier(2)
+def ask(what, key):
+    barrier.wait()
+    what(key)
+asks = [(kernel.model_defaults, "ACME"), (kernel.filesystem, "mem://x")]
+threads = [threading.Thread(target=ask, args=a, daemon=True) for a in asks]
+[t.start() for t in threads]
+[t.join(10) for t in threads]
+print("hang" if any(t.is_alive() for t in threads) else "done", flush=True)
+"""
+    assert run(code) == "done\n"
+
+
 def test_a_plugin_loaded_later_never_answers_for_a_key_it_does_not_own(
     memory_plugin, make_distribution, monkeypatch
 ):
@@ -154,6 +204,18 @@ def test_a_pin_to_something_that_does_not_serve_the_key_says_so(memory_plugin):
     kernel = Kernel(path=[path], config={"rv": {"pins": {"mem": "ghost"}}})
     with pytest.raises(rv.ConfigError, match="pinned to ghost"):
         kernel.filesystem("mem://x")
+
+
+def test_a_pin_that_is_no_name_says_so(memory_plugin):
+    path = memory_plugin("acme-mem", "mem")
+    with pytest.raises(rv.ConfigError, match=r"\[rv.pins\] 'mem' must be the name"):
+        Kernel(path=[path], config={"rv": {"pins": {"mem": 3}}}).filesystem("mem://x")
+
+
+@pytest.mark.parametrize("argument", ["plugins", "path", "disable"])
+def test_a_lone_string_is_not_taken_letter_by_letter(argument):
+    with pytest.raises(TypeError, match=r"takes several: \['acme-mem'\]"):
+        Kernel(**{argument: "acme-mem"})
 
 
 @pytest.mark.parametrize("way", ["argument", "environment", "config"])
@@ -262,6 +324,28 @@ def test_the_fallback_is_asked_where_no_other_claims_the_scheme(
     assert kernel.why("odd://x")[0][0].key == "*"
     with pytest.raises(rv.UnknownKeyError, match="'even'"):
         kernel.filesystem("even://x")
+
+
+def test_a_wrapper_does_not_make_the_fallback_serve_what_it_does_not(make_distribution):
+    none = "from rv_core import hookimpl\n@hookimpl\ndef rv_filesystem(uri, mode, kernel): ..."
+    path = make_distribution(
+        "acme-any", {"rv.filesystems.v1": {"*": "acme_any"}}, {"acme_any.py": none}
+    )
+    proxy = """
+    from rv_core import hookimpl
+    @hookimpl(wrapper=True)
+    def rv_filesystem(uri, mode, kernel):
+        return ("a proxy around", (yield))
+    """
+    make_distribution("acme-px", {"rv.hooks.v1": {"px": "acme_px"}}, {"acme_px.py": proxy})
+    with pytest.raises(rv.UnknownKeyError, match="'even'"):
+        Kernel(path=[path]).filesystem("even://x")
+
+
+def test_an_entry_point_may_name_extras(make_distribution, memory_storage):
+    entry = {"rv.filesystems.v1": {"mem": "acme_mem [fast]"}}
+    path = make_distribution("acme-mem", entry, {"acme_mem.py": memory_storage("mem")})
+    assert Kernel(path=[path]).filesystem("mem://x")
 
 
 def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_the_plugin(

@@ -53,7 +53,7 @@ class Caller:
         try:
             manager = _manager(plugin, [member for _, member in crossing], specs)
         except pluggy.PluginValidationError as error:
-            raise self.contract_error(f"does not fit the hook {hook}: {error}") from error
+            raise self.contract_error(f"does not fit its hooks: {error}") from error
         callers = manager.get_hookcallers(plugin) or []
         if hook not in [caller.name for caller in callers]:
             raise self.contract_error(f"implements no {hook}, which its entry point promises")
@@ -81,28 +81,33 @@ class Caller:
 
     def contract_error(self, what: str) -> PluginContractError:
         """The error for an owner that does not keep its contract."""
-        claim = self._claim
-        where = f" ({self._file})" if self._file else ""
-        return PluginContractError(
-            f"{claim}{where} serves {claim.kind} {claim.key!r}: it {' '.join(what.split())}",
-            hint=f"report it to the authors of {claim.distribution}",
-            distribution=claim.distribution,
-        )
+        return _contract_error(self._claim, self._file, what)
 
 
-def answered_hooks(plugin: Any, specs: ModuleType | None = None) -> list[str]:
-    """The hooks that a plugin implements itself, beside those that it only wraps."""
+def answered_hooks(member: Member, specs: ModuleType | None = None) -> list[str]:
+    """The hooks that a plugin implements itself, beside those that it only wraps.
+
+    Raises `PluginContractError` where it implements or wraps one that it does not fit.
+    """
+    claim, plugin = member
     declared = {*vars(hookspecs), *vars(specs or hookspecs)}
+    try:
+        manager = _manager(plugin, [], specs)
+    except pluggy.PluginValidationError as error:
+        file = getattr(plugin, "__file__", None)
+        raise _contract_error(claim, file, f"does not fit its hooks: {error}") from error
     return [
         caller.name
-        for caller in _manager(plugin, [], specs).get_hookcallers(plugin) or []
+        for caller in manager.get_hookcallers(plugin) or []
         for impl in caller.get_hookimpls()
         if caller.name in declared and not (impl.wrapper or impl.hookwrapper)
     ]
 
 
-def load_crossing(index: Index, loader: Loader, required: Iterable[str]) -> tuple[Member, ...]:
-    """The cross-cutting plugins that are usable and sound.
+def load_crossing(
+    index: Index, loader: Loader, required: Iterable[str], specs: ModuleType | None = None
+) -> tuple[Member, ...]:
+    """The cross-cutting plugins that are usable, and fit the kernel's hooks and those of ``specs``.
 
     One that fails is left out with a warning; raises `PluginError` or `ConfigError` instead where
     it is among the ``required``.
@@ -110,12 +115,13 @@ def load_crossing(index: Index, loader: Loader, required: Iterable[str]) -> tupl
     wanted = set(map(normalized, required))
     found: list[Member] = []
     for claim in index.claims:
-        if claim.kind != "hooks" or claim not in index.usable("hooks", claim.key, claim.contract):
+        if claim.kind != "hooks" or not index.may(claim):
             continue
         try:
             plugin = loader.load(claim)
-            _refuse_answers(claim, plugin)
+            _refuse_answers((claim, plugin), specs)
         except PluginError as error:
+            loader.refuse(claim, error)
             if claim.distribution in wanted:
                 raise
             logger.warning("%s (left out; %s)", error, error.hint)
@@ -130,10 +136,20 @@ def load_crossing(index: Index, loader: Loader, required: Iterable[str]) -> tupl
     return tuple(found)
 
 
-def _refuse_answers(claim: Claim, plugin: Any) -> None:
+def _contract_error(claim: Claim, file: str | None, what: str) -> PluginContractError:
+    where = f" ({file})" if file else ""
+    return PluginContractError(
+        f"{claim}{where} serves {claim.kind} {claim.key!r}: it {' '.join(what.split())}",
+        hint=f"report it to the authors of {claim.distribution}",
+        distribution=claim.distribution,
+    )
+
+
+def _refuse_answers(member: Member, specs: ModuleType | None) -> None:
     """A cross-cutting plugin wraps what others answer; it owns no key to answer for itself."""
-    answered = answered_hooks(plugin)
+    answered = answered_hooks(member, specs)
     if answered:
+        claim, _ = member
         raise PluginContractError(
             f"{claim} is cross-cutting, but implements {answered[0]} instead of wrapping it",
             hint="mark it @hookimpl(wrapper=True), or claim a key for it",

@@ -170,10 +170,10 @@ class ChipManifest:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ChipManifest:
         """Raises `DataError` for a manifest of another version or shape."""
-        if data.get("version") != MANIFEST_VERSION:
+        version = data.get("version") if isinstance(data, Mapping) else None
+        if version != MANIFEST_VERSION:
             raise DataError(
-                f"the chips' manifest has version {data.get('version')!r}, this RV reads "
-                f"{MANIFEST_VERSION}",
+                f"the chips' manifest has version {version!r}, this RV reads {MANIFEST_VERSION}",
                 hint="run CHIP again",
             )
         try:
@@ -184,7 +184,7 @@ class ChipManifest:
                     split: tuple(map(_shard, shards)) for split, shards in data["splits"].items()
                 },
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 f"the chips' manifest is not whole: {error!r}", hint="run CHIP again"
             ) from error

@@ -18,6 +18,7 @@ import attrs
 
 from rv_core._errors import ConfigError
 from rv_core._platform_dirs import user_config_dir
+from rv_core._scheme import without_secrets
 
 PROJECT_FILE: Final = "rv.toml"
 DEFAULT_PROFILE: Final = "config"
@@ -33,7 +34,11 @@ KERNEL_SETTINGS: Final[Mapping[str, Any]] = {
 """The keys of section ``[rv]`` and their defaults; other sections belong to plugins."""
 
 _SECRET = re.compile(
-    r"passw|secret|token|credential|api_?key|access_key|private_key", re.IGNORECASE
+    r"passw|passphrase|secret|token|credential|connection_string|(api|access|account|private)_?key",
+    re.IGNORECASE,
+)
+_SECRET_URL = re.compile(
+    r"://[^/?#]*:[^/]*@|[?&][^=&]*(sig|signature|token|secret|api_?key)=", re.IGNORECASE
 )
 _PROFILE_NAME = re.compile(r"[\w.-]+\Z")
 _MASK = "********"
@@ -43,7 +48,8 @@ Sections = Mapping[str, Mapping[str, Any]]
 
 @attrs.frozen
 class Setting:
-    """A value and where it came from. ``shown()`` masks what is secret by its name."""
+    """A value and where it came from. ``shown()`` masks what is secret: by its name, or as part of
+    a URL."""
 
     section: str
     key: str
@@ -51,7 +57,7 @@ class Setting:
     origin: str
 
     def shown(self) -> Any:
-        return _MASK if is_secret(self.key) and _is_literal(self.value) else self.value
+        return _masked(self.key, self.value)
 
 
 class Config:
@@ -161,17 +167,16 @@ class Config:
         """What `from_spec` needs in another process. Raises `ConfigError` where an argument holds
         a secret itself instead of a reference to it."""
         own = {} if self._environ is os.environ else _only_rv(self._environ)
-        literal = [
-            (s, k)
-            for s, keys in self._arguments.items()
-            for k, v in keys.items()
-            if is_secret(k) and _is_literal(v)
+        held = [
+            f"{section}.{name}" if section else name
+            for section, values in [*self._arguments.items(), ("", own)]
+            for key, value in values.items()
+            for name in _secrets_in(key, value)
         ]
-        literal += [("", name) for name in own if is_secret(name)]
-        if literal:
-            section, key = literal[0]
+        if held:
+            key = held[0].rpartition(".")[2]
             raise ConfigError(
-                f"the setting {section}.{key} holds a secret, which is never sent to a worker",
+                f"the setting {held[0]} holds a secret, which is never sent to a worker",
                 hint=f'pass a reference instead: {{"{key}": {{"env": "NAME"}}}}, or use a profile',
             )
         return {
@@ -192,15 +197,20 @@ class Config:
         )
 
     def _setting(self, section: str, key: str, value: Any, origin: str) -> Setting:
-        if isinstance(value, Mapping) and set(value) == {"env"}:
+        found = self._resolved(value, f"{origin} takes {section}.{key}")
+        variable = f" (variable {value['env']})" if _is_reference(value) else ""
+        return Setting(section, key, found, origin + variable)
+
+    def _resolved(self, value: Any, doing: str) -> Any:
+        """The value with what its references stand for, also below mappings."""
+        if _is_reference(value):
             name = value["env"]
             if name not in self._environ and name not in os.environ:
-                raise ConfigError(
-                    f"{origin} takes {section}.{key} from the variable {name}, which is not set"
-                )
-            value = self._environ.get(name, os.environ.get(name))
-            origin = f"{origin} (variable {name})"
-        return Setting(section, key, value, origin)
+                raise ConfigError(f"{doing} from the variable {name}, which is not set")
+            return self._environ.get(name, os.environ.get(name))
+        if isinstance(value, Mapping):
+            return {key: self._resolved(below, doing) for key, below in value.items()}
+        return value
 
 
 def is_secret(key: str) -> bool:
@@ -214,8 +224,36 @@ def variable_of(section: str, key: str) -> str:
     return "RV_" + re.sub(r"\W", "_", name).upper()
 
 
-def _is_literal(value: Any) -> bool:
-    return value is not None and not (isinstance(value, Mapping) and set(value) == {"env"})
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"env"}
+
+
+def _secrets_in(key: str, value: Any) -> Iterator[str]:
+    """The names, dotted where nested, under which a value holds a secret itself."""
+    if _is_reference(value):
+        return
+    if isinstance(value, Mapping):
+        for name, below in value.items():
+            yield from _secrets_in(f"{key}.{name}", below)
+    elif isinstance(value, list | tuple):
+        for below in value:
+            yield from _secrets_in(key, below)
+    elif value is not None and (is_secret(key) or _is_secret_url(value)):
+        yield key
+
+
+def _masked(key: str, value: Any) -> Any:
+    if next(_secrets_in(key, value), None) is None:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _masked(f"{key}.{name}", below) for name, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(key, below) for below in value]
+    return _MASK if is_secret(key) else without_secrets(value)
+
+
+def _is_secret_url(value: Any) -> bool:
+    return isinstance(value, str) and _SECRET_URL.search(value) is not None
 
 
 def _only_rv(environ: Mapping[str, str]) -> dict[str, str]:

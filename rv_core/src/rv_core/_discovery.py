@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import attrs
 
 from rv_core.hookspecs import CONTRACT_VERSIONS
+
+logger = logging.getLogger(__name__)
 
 _GROUP = re.compile(r"rv\.([a-z_]+)\.v(\d+)\Z")
 _SEPARATORS = re.compile(r"[-_.]+")
@@ -95,46 +98,62 @@ def read_index(path: Iterable[str] | None) -> tuple[Claim, ...]:
     """All claims of the distributions on a path (``sys.path`` for ``None``), by key and name.
 
     The first copy of a distribution on the path is the one that Python would import; later ones
-    are marked as shadowed.
+    are marked as shadowed. One whose metadata cannot be read is left out with a warning.
     """
     import importlib_metadata
 
     where: dict[str, Any] = {} if path is None else {"path": list(path)}
-    claims: list[Claim] = []
-    seen: set[tuple[str, str]] = set()
+    claims: set[Claim] = set()  # a folder may be on the path twice
     for distribution in importlib_metadata.distributions(**where):
-        # Most distributions are no plugins: the text is looked at before it is parsed.
-        if "rv." not in (distribution.read_text("entry_points.txt") or ""):
-            continue
-        entries = [(e, m) for e in distribution.entry_points if (m := _GROUP.match(e.group))]
-        if not entries:
-            continue
-        metadata: Any = distribution.metadata
-        name = normalized(metadata["Name"] or "unknown")
-        location = str(distribution.locate_file(""))
-        if (name, location) in seen:  # the same folder twice on the path
-            continue
-        seen.add((name, location))
-        first = next(iter(importlib_metadata.distributions(name=name, **where)), distribution)
-        claims += [
-            Claim(
-                kind=match[1],
-                contract=int(match[2]),
-                key=_key(match[1], entry.name),
-                target=entry.value,
-                distribution=name,
-                version=metadata["Version"] or "unknown",
-                location=location,
-                shadowed=str(first.locate_file("")) != location,
+        try:
+            claims.update(_claims_of(distribution, where))
+        except Exception as error:  # noqa: BLE001 - whatever one of them is made of
+            logger.warning(
+                "the metadata of an installed distribution cannot be read, it is left out: %s "
+                "(%s: %s); reinstall or remove it",
+                getattr(distribution, "_path", distribution.locate_file("")),
+                type(error).__name__,
+                error,
             )
-            for entry, match in entries
-        ]
-    return tuple(sorted(set(claims), key=lambda c: (c.kind, c.key, c.distribution, c.shadowed)))
+    return tuple(sorted(claims, key=lambda c: (c.kind, c.key, c.distribution, c.shadowed)))
 
 
 def speaks(claim: Claim) -> bool:
     """Whether the kernel knows the claim's contract version; kinds of plugins' own always do."""
     return CONTRACT_VERSIONS.get(claim.kind, claim.contract) == claim.contract
+
+
+def _claims_of(distribution: Any, where: Mapping[str, Any]) -> list[Claim]:
+    import importlib_metadata
+
+    # Most distributions are no plugins: the text is looked at before it is parsed.
+    if "rv." not in (distribution.read_text("entry_points.txt") or ""):
+        return []
+    entries = [(e, m) for e in distribution.entry_points if (m := _GROUP.match(e.group))]
+    if not entries:
+        return []
+    metadata: Any = distribution.metadata
+    name = normalized(metadata["Name"])
+    location = str(distribution.locate_file(""))
+    first = next(iter(importlib_metadata.distributions(name=name, **where)), distribution)
+    return [
+        Claim(
+            kind=match[1],
+            contract=int(match[2]),
+            key=_key(match[1], entry.name),
+            target=_target(entry.value),
+            distribution=name,
+            version=metadata["Version"],
+            location=location,
+            shadowed=str(first.locate_file("")) != location,
+        )
+        for entry, match in entries
+    ]
+
+
+def _target(value: str) -> str:
+    """An entry point's value without the extras that it may name (``module:attribute [extra]``)."""
+    return value.partition("[")[0].replace(" ", "")
 
 
 def _key(kind: str, name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from types import ModuleType
 from typing import Any
 
@@ -26,26 +25,32 @@ class Embedded:
     ) -> None:
         self._pins = pins
         named = [(_name(plugin), plugin) for plugin in plugins]
+        self._loader = Loader()
         self._given = [(name, p) for name, p in named if normalized(name) not in disabled]
 
-    @cached_property
+    @property
     def members(self) -> list[Member]:
         """The plugins, those given by name imported, each with a claim to blame it by."""
-        loader = Loader()
         members = []
         for name, given in self._given:
             claim = _claim(name, given)
-            members.append((claim, loader.load(claim) if isinstance(given, str) else given))
+            members.append((claim, self._loader.load(claim) if isinstance(given, str) else given))
         return members
 
     def owner(
         self, kind: str, key: str, hook: str, specs: ModuleType | None, arguments: Mapping[str, Any]
-    ) -> tuple[Member, list[Member]]:
-        """The plugin that answers for a key, and those that only wrap."""
-        answering = [m for m in self.members if hook in answered_hooks(m[1], specs)]
+    ) -> Member:
+        """The plugin that answers for a key."""
+        answering = [m for m in self.members if hook in answered_hooks(m, specs)]
         owners = [m for m in answering if Caller(m, [], hook, specs).ask(**arguments) is not None]
         if len(owners) > 1 and key in self._pins:
-            owners = [m for m in owners if m[0].distribution == self._pins[key]]
+            pin, there = self._pins[key], [claim.distribution for claim, _ in owners]
+            owners = [m for m in owners if normalized(m[0].distribution) == normalized(pin)]
+            if not owners:
+                raise ConfigError(
+                    f"{kind} {key!r} is pinned to {pin}, which does not serve it here",
+                    hint=f"it is served by {' and '.join(there)}: change the pin",
+                )
         if len(owners) > 1:
             names = " and ".join(claim.distribution for claim, _ in owners)
             raise PluginConflictError(
@@ -55,15 +60,15 @@ class Embedded:
         if not owners:
             names = ", ".join(name for name, _ in self._given) or "no plugin at all"
             raise unknown(kind, key, (), also=f"; this kernel was given {names}")
-        return owners[0], self.wrapping(hook, specs)
+        return owners[0]
 
     def wrapping(self, hook: str, specs: ModuleType | None = None) -> list[Member]:
         """The plugins that do not answer a hook themselves; they may wrap those that do."""
-        return [m for m in self.members if hook not in answered_hooks(m[1], specs)]
+        return [m for m in self.members if hook not in answered_hooks(m, specs)]
 
     def defaults(self) -> list[tuple[Member, bool]]:
         """The plugins that give model defaults, and whether each brings a backend itself."""
-        hooks = [(member, answered_hooks(member[1])) for member in self.members]
+        hooks = [(member, answered_hooks(member)) for member in self.members]
         return [(m, "rv_backend" in names) for m, names in hooks if "rv_model_defaults" in names]
 
     def plugins(self) -> list[PluginInfo]:
@@ -73,10 +78,11 @@ class Embedded:
                 claim.version,
                 claim.location,
                 tuple(
-                    KeyInfo("embedded", 1, hook, claim.target, LOADED) for hook in answered_hooks(p)
+                    KeyInfo("embedded", 1, hook, claim.target, LOADED)
+                    for hook in answered_hooks((claim, plugin))
                 ),
             )
-            for claim, p in self.members
+            for claim, plugin in self.members
         ]
 
     def names(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rv_core._filesystem import FileInfo, OpenMode, copy_stream
+from rv_core._filesystem import FileInfo, OpenMode, check_size, copy_stream
 from rv_core._progress import OnProgress, ignore_progress
 from rv_core._scheme import LOCAL_SCHEME, scheme_of
 
@@ -67,7 +67,7 @@ class Files:
         else:
             size = source.info(src_uri).size
             with source.open(src_uri) as reader, target.open(dst_uri, "wb") as writer:
-                copy_stream(reader, writer, size, on_progress)
+                check_size(src_uri, copy_stream(reader, writer, size, on_progress), size)
 
     def sync_from_dir(
         self,

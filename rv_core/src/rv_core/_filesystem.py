@@ -6,6 +6,7 @@ import os
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
 import attrs
 
 from rv_core import _sync
-from rv_core._errors import NotFoundError, StorageError
+from rv_core._errors import IntegrityError, NotFoundError, StorageError
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 
@@ -109,15 +110,18 @@ class FileSystem(ABC):
     def copy_from(
         self, uri: str, path: str | Path, on_progress: OnProgress = ignore_progress
     ) -> None:
-        """Download to a local path, which holds the whole file or is left as it was."""
+        """Download to a local path, which holds the whole file or is left as it was.
+
+        Raises `IntegrityError` where another number of bytes arrives than `info` promises.
+        """
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
         size = self.info(uri).size
         # As storage names its unfinished files everywhere: hidden, and short on any file system.
         part = target.parent / f".rv-{secrets.token_hex(8)}.part"
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             with part.open("xb") as sink, self.open(uri) as source:
-                copy_stream(source, sink, size, on_progress)
+                check_size(uri, copy_stream(source, sink, size, on_progress), size)
             part.replace(target)
         except OSError as error:
             why = error.strerror or error
@@ -125,7 +129,8 @@ class FileSystem(ABC):
                 f"{without_secrets(uri)} cannot be copied to {target}: {why}"
             ) from error
         finally:
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink()
 
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
@@ -176,3 +181,12 @@ def copy_stream(
         done += len(chunk)
         on_progress(Progress("copy", done, size, "B"))
     return done
+
+
+def check_size(uri: str, found: int, promised: int | None) -> None:
+    """Raise `IntegrityError` where a transfer brought another number of bytes than promised."""
+    if promised is not None and found != promised:
+        raise IntegrityError(
+            f"{without_secrets(uri)} should have {promised} bytes, {found} arrived",
+            hint="it changed on the way or the connection broke: try again",
+        )

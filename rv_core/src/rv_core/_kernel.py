@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property, partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,7 +17,7 @@ from rv_core._calling import Caller, Member, Source, load_crossing
 from rv_core._config import KERNEL_SECTION, Config, Sections
 from rv_core._discovery import Claim, PluginInfo, normalized, read_index, split_group
 from rv_core._embedded import Embedded
-from rv_core._errors import NotWritableError, PluginLoadError, UnknownKeyError
+from rv_core._errors import ConfigError, NotWritableError, PluginError, UnknownKeyError
 from rv_core._loading import Loader
 from rv_core._resolution import Index, unknown
 from rv_core._scheme import scheme_of, without_secrets
@@ -66,15 +68,23 @@ class Kernel:
         disable: Iterable[str] = (),
         profile: str | None = None,
     ) -> None:
+        for name, given in (("plugins", plugins), ("path", path), ("disable", disable)):
+            if isinstance(given, str):  # would be taken letter by letter
+                raise TypeError(f"Kernel({name}=...) takes several: [{given!r}], not {given!r}")
         self.config = config if isinstance(config, Config) else Config.load(config, profile=profile)
         self._disable = tuple(normalized(name) for name in disable)
-        self._path = None if path is None else tuple(os.fspath(folder) for folder in path)
+        self._path = None if path is None else tuple(str(Path(p).absolute()) for p in path)
         self._embedded = (
             None if plugins is None else Embedded(plugins, self._disabled(), self._pins())
         )
         self._loader = Loader()
-        self._lock = threading.RLock()
-        self._callers: dict[tuple[str, str, str], Caller] = {}
+        # What was found, filled in on first use. No lock is held while a plugin is imported or
+        # called, since both may ask this kernel; at worst two threads find the same twice.
+        self._claims: Index | None = None
+        self._claims_lock = threading.Lock()
+        self._crossing: dict[ModuleType | None, tuple[Member, ...]] = {}
+        self._storage: dict[str, Caller] = {}
+        self._callers: dict[tuple[str, str, str, type | None], Caller] = {}
         self._defaults: dict[str, ModelDefaults] = {}
 
     # Asking for capabilities
@@ -87,9 +97,9 @@ class Kernel:
         """
         uri = os.fspath(uri)
         key = scheme_of(uri)
-        call = self._callers.get((_FILESYSTEMS, key, "rv_filesystem"))
+        call = self._storage.get(key)
         if call is None:
-            call = self._filesystem_caller(uri, key, mode)
+            call = self._storage[key] = self._storage_caller(uri, key, mode)
         found = call(uri=uri, mode=mode, kernel=self)
         if not found.matches_uri(uri, mode):
             raise NotWritableError(
@@ -121,7 +131,7 @@ class Kernel:
 
         found = self.call(_BACKENDS, key, "rv_backend", returns=type, key=key, kernel=self)
         if not issubclass(found, Backend):
-            caller = self._callers[_BACKENDS, key, "rv_backend"]
+            caller = self._callers[_BACKENDS, key, "rv_backend", type]
             raise caller.contract_error(f"answered with {found!r}, which is not a Backend")
         return found  # type: ignore[no-any-return]
 
@@ -152,19 +162,14 @@ class Kernel:
 
         A distribution that is broken takes only its own entries away; the log says so.
         """
-        with self._lock:
-            if backend not in self._defaults:
-                from rv_core._model_defaults import gather, merged, user_layer
+        if backend not in self._defaults:
+            from rv_core._model_defaults import gather, merged, user_layer
 
-                wrapping = (
-                    self._crossing
-                    if self._embedded is None
-                    else self._embedded.wrapping("rv_model_defaults")
-                )
-                layers = gather(self._default_sources(backend), wrapping, backend, self)
-                user = user_layer(self)
-                self._defaults[backend] = merged(backend, layers, user, self._pins())
-            return self._defaults[backend]
+            wrapping = self._wrapping("rv_model_defaults", None)
+            layers = gather(self._default_sources(backend), wrapping, backend, self)
+            found = merged(backend, layers, user_layer(self), self._pins())
+            self._defaults.setdefault(backend, found)
+        return self._defaults[backend]
 
     def call(
         self,
@@ -182,7 +187,7 @@ class Kernel:
         declares the hook, for kinds of plugins that the kernel does not know. Raises the errors of
         `PluginError`; `PluginContractError` where the answer is ``None`` or not a ``returns``.
         """
-        caller = self._callers.get((group, key, hook))
+        caller = self._callers.get((group, key, hook, returns))
         if caller is None:
             caller = self._bind(group, key, hook, specs, returns, arguments)
         return caller(**arguments)
@@ -215,7 +220,7 @@ class Kernel:
         Only where no entry point has the name are the modules of model defaults imported.
         """
         if self._embedded is None and any(
-            c.key == name for c in self._index.claims if self._usable(c)
+            c.key == name for c in self._index.claims if self._index.may(c)
         ):
             return True
         for backend in self.keys("model_defaults"):
@@ -241,12 +246,11 @@ class Kernel:
     def check(self) -> list[PluginInfo]:
         """Import every plugin that is not disabled, and say what came of each."""
         if self._embedded is None:
+            load_crossing(self._index, self._loader, ())
             for claim in self._index.claims:
-                if self._usable(claim):
-                    try:
+                if self._index.may(claim):
+                    with suppress(PluginError):  # its status tells
                         self._loader.load(claim)
-                    except PluginLoadError:
-                        continue  # its status tells
         return self.plugins()
 
     def spec(self) -> KernelSpec:
@@ -265,10 +269,13 @@ class Kernel:
 
     # Resolution
 
-    @cached_property
+    @property
     def _index(self) -> Index:
-        with self._lock:
-            return Index(read_index(self._path), self._disabled(), self._pins())
+        if self._claims is None:
+            with self._claims_lock:
+                if self._claims is None:
+                    self._claims = Index(read_index(self._path), self._disabled(), self._pins())
+        return self._claims
 
     def _disabled(self) -> Mapping[str, str]:
         found = dict.fromkeys(self._disable, "the argument disable=")
@@ -278,30 +285,30 @@ class Kernel:
         return found
 
     def _pins(self) -> Mapping[str, str]:
-        pins: Mapping[str, str] = self.config.get(KERNEL_SECTION, "pins", {}, dict)
-        return pins
+        pins = self.config.get(KERNEL_SECTION, "pins", {}, dict)
+        for key, name in pins.items():
+            if not isinstance(name, str):
+                raise ConfigError(
+                    f"[rv.pins] {key!r} must be the name of a distribution, got {name!r}"
+                )
+        return pins  # type: ignore[no-any-return]
 
-    def _usable(self, claim: Claim) -> bool:
-        return claim in self._index.usable(claim.kind, claim.key, claim.contract)
-
-    def _filesystem_caller(self, uri: str, scheme: str, mode: Mode) -> Caller:
+    def _storage_caller(self, uri: str, scheme: str, mode: Mode) -> Caller:
         from rv_core._filesystem import FileSystem
 
         kwargs = {"uri": uri, "mode": mode, "kernel": self}
         try:
             return self._bind(_FILESYSTEMS, scheme, "rv_filesystem", None, FileSystem, kwargs)
         except UnknownKeyError as error:
-            if self._embedded is not None or not self._index.keys("filesystems").count(
-                FALLBACK_KEY
-            ):
+            if self._embedded is not None or FALLBACK_KEY not in self._index.keys("filesystems"):
                 raise
-            fallback = self._bind(
-                _FILESYSTEMS, FALLBACK_KEY, "rv_filesystem", None, FileSystem, kwargs
-            )
-            if fallback.ask(**kwargs) is None:
+            claim = self._index.winner(*split_group(_FILESYSTEMS), FALLBACK_KEY)
+            # Asked alone: what is wrapped around its answer would hide that there is none.
+            self._wrapping("rv_filesystem", None)
+            alone = Caller((claim, self._loader.load(claim)), (), "rv_filesystem")
+            if alone.ask(**kwargs) is None:
                 raise error from None
-            self._callers[_FILESYSTEMS, scheme, "rv_filesystem"] = fallback
-            return fallback
+            return self._bind(_FILESYSTEMS, FALLBACK_KEY, "rv_filesystem", None, FileSystem, kwargs)
 
     def _bind(
         self,
@@ -318,25 +325,26 @@ class Kernel:
         later can answer for its key.
         """
         kind, contract = split_group(group)
-        crossing: Sequence[Member]
         if self._embedded is not None:
-            owner, crossing = self._embedded.owner(kind, key, hook, specs, kwargs)
+            owner = self._embedded.owner(kind, key, hook, specs, kwargs)
+            wrapping = self._wrapping(hook, specs)
         else:
             claim = self._index.winner(kind, contract, key)
-            crossing = self._crossing
+            wrapping = self._wrapping(hook, specs)  # a policy that fails keeps the owner out
             owner = claim, self._loader.load(claim)
-        caller = Caller(owner, crossing, hook, specs, returns)
-        self._callers[group, key, hook] = caller
+        caller = Caller(owner, wrapping, hook, specs, returns)
+        self._callers[group, key, hook, returns] = caller
         return caller
 
-    @cached_property
-    def _crossing(self) -> tuple[Member, ...]:
-        """The cross-cutting plugins, imported before the first hook call."""
-        with self._lock:
-            if "_crossing" in vars(self):  # another thread came first
-                return self._crossing
+    def _wrapping(self, hook: str, specs: ModuleType | None) -> Sequence[Member]:
+        """The plugins that may wrap a hook; cross-cutting ones are imported for the first call."""
+        if self._embedded is not None:
+            return self._embedded.wrapping(hook, specs)
+        if specs not in self._crossing:
             required = self.config.get(KERNEL_SECTION, "require_hooks", [], list)
-            return load_crossing(self._index, self._loader, required)
+            found = load_crossing(self._index, self._loader, required, specs)
+            self._crossing.setdefault(specs, found)
+        return self._crossing[specs]
 
     def _default_sources(self, backend: str) -> list[Source]:
         if self._embedded is not None:

@@ -13,7 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from rv_core._discovery import Claim
-from rv_core._errors import PluginDependencyError, PluginLoadError
+from rv_core._errors import PluginDependencyError, PluginError, PluginLoadError
+
+_off_path = threading.RLock()
 
 
 class Loader:
@@ -27,7 +29,8 @@ class Loader:
         self._loads: dict[tuple[str, str], _Load] = {}
 
     def load(self, claim: Claim) -> Any:
-        """The object the claim's target names; raises `PluginLoadError`."""
+        """The object the claim's target names; raises `PluginLoadError`, or the error
+        that it was refused with."""
         key = (claim.distribution, claim.target)
         with self._lock:
             load = self._loads.setdefault(key, _Load())
@@ -42,7 +45,11 @@ class Loader:
             raise load.error.with_traceback(None)
         return load.plugin
 
-    def outcome(self, claim: Claim) -> PluginLoadError | bool:
+    def refuse(self, claim: Claim, error: PluginError) -> None:
+        """Let a loaded claim count as broken from now on."""
+        self._loads[claim.distribution, claim.target].error = error
+
+    def outcome(self, claim: Claim) -> PluginError | bool:
         """The error of an earlier try, else whether the target is loaded. Imports nothing."""
         load = self._loads.get((claim.distribution, claim.target))
         if load is None or not load.done:
@@ -55,7 +62,7 @@ class _Load:
         self.lock = threading.RLock()
         self.done = False
         self.plugin: Any = None
-        self.error: PluginLoadError | None = None
+        self.error: PluginError | None = None
 
 
 def blame(claim: Claim, error: BaseException, doing: str, file: str | None) -> PluginLoadError:
@@ -104,21 +111,22 @@ def _import_module(name: str, location: str) -> ModuleType:
     """
     top = name.partition(".")[0]
     own = PathFinder.find_spec(top, [location]) if location else None
-    if top in sys.modules:
-        loaded = getattr(sys.modules[top].__spec__, "origin", None)
-        if own is not None and loaded and own.origin and not _same(loaded, own.origin):
-            raise ImportError(
-                f"module {top!r} of this distribution is {own.origin}, but {loaded} is already "
-                "imported under that name"
-            )
-    elif own is not None and own.loader is not None and location not in sys.path:
-        module = importlib.util.module_from_spec(own)
-        sys.modules[top] = module
-        try:
-            own.loader.exec_module(module)
-        except BaseException:
-            sys.modules.pop(top, None)
-            raise
+    if own is not None and own.loader is not None and location not in sys.path:
+        with _off_path:  # importlib's own locks know nothing of what is executed here
+            if top not in sys.modules:
+                module = importlib.util.module_from_spec(own)
+                sys.modules[top] = module
+                try:
+                    own.loader.exec_module(module)
+                except BaseException:
+                    sys.modules.pop(top, None)
+                    raise
+    loaded = getattr(getattr(sys.modules.get(top), "__spec__", None), "origin", None)
+    if own is not None and loaded and own.origin and not _same(loaded, own.origin):
+        raise ImportError(
+            f"module {top!r} of this distribution is {own.origin}, but {loaded} is already "
+            "imported under that name"
+        )
     return importlib.import_module(name)
 
 

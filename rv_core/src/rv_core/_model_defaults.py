@@ -16,6 +16,7 @@ import attrs
 
 from rv_core._calling import Caller, Member, Source
 from rv_core._config import KERNEL_SECTION
+from rv_core._discovery import normalized
 from rv_core._errors import ConfigError, PluginConflictError, PluginError
 from rv_core._options import merge
 from rv_core._scheme import without_secrets
@@ -109,8 +110,12 @@ def gather(
                 if not isinstance(answer, Mapping):
                     raise caller.contract_error(f"gave {type(answer).__name__}, not a mapping")
                 entries.update(answer)
-        except PluginError as error:
-            logger.warning("%s (its model defaults are left out; %s)", error, error.hint)
+            for key, entry in entries.items():
+                if not isinstance(entry, Mapping):
+                    raise caller.contract_error(f"gave {key!r} as {entry!r}, not as a mapping")
+        except (PluginError, ConfigError) as error:
+            hint = f"; {error.hint}" if error.hint else ""
+            logger.warning("%s (model defaults of %s are left out%s)", error, source.claim, hint)
             continue
         layers.append(Layer(str(source.claim), entries, source.own))
     return layers
@@ -119,7 +124,7 @@ def gather(
 def user_layer(kernel: Kernel) -> Layer | None:
     """The JSON at the user's URI: backend -> model key -> entry, and maybe ``replace``."""
     uri = kernel.config.get(KERNEL_SECTION, "model_defaults_uri", type=str)
-    if uri is None:
+    if not uri:  # an empty variable counts as none
         return None
     origin = without_secrets(uri)
     return Layer(origin, parse_json(kernel.files.read_str(uri), origin))
@@ -154,7 +159,9 @@ def _choose(
     own = [layer for layer in having if layer.own]
     others = [layer for layer in having if not layer.own]
     if pin is not None:
-        pinned = [layer for layer in having if layer.origin.split(" ")[0] == pin]
+        pinned = [
+            layer for layer in having if normalized(layer.origin.split(" ")[0]) == normalized(pin)
+        ]
         if not pinned:
             raise ConfigError(
                 f"{backend}/{key} is pinned to {pin}, which gives no such model defaults",
@@ -169,8 +176,8 @@ def _choose(
     return [*own, *plain, *overriding], ()
 
 
-def _overrides(entry: Any) -> bool:
-    return isinstance(entry, Mapping) and entry.get("override") is True
+def _overrides(entry: Mapping[str, Any]) -> bool:
+    return entry.get("override") is True
 
 
 def _put(

@@ -29,13 +29,13 @@ from rv_core._errors import (
     ConfigError,
     PluginConflictError,
     PluginDisabledError,
+    PluginError,
     PluginIncompatibleError,
-    PluginLoadError,
     UnknownKeyError,
 )
 from rv_core.hookspecs import CONTRACT_VERSIONS, FALLBACK_KEY
 
-Outcome = Callable[[Claim], PluginLoadError | bool]
+Outcome = Callable[[Claim], PluginError | bool]
 
 
 @attrs.frozen(eq=False)
@@ -60,12 +60,11 @@ class Index:
 
     def usable(self, kind: str, key: str, contract: int) -> list[Claim]:
         """The claims to a key that may answer."""
-        return [c for c in self.candidates(kind, key) if c.contract == contract and self._may(c)]
+        return [c for c in self.candidates(kind, key) if c.contract == contract and self.may(c)]
 
     def keys(self, kind: str) -> list[str]:
         """The keys of a kind that somebody usable claims."""
-        found = {c.key for c in self.claims if c.kind == kind and speaks(c) and self._may(c)}
-        return sorted(found)
+        return sorted({c.key for c in self.claims if c.kind == kind and self.may(c)})
 
     def kinds(self) -> list[str]:
         return sorted({claim.kind for claim in self.claims})
@@ -119,7 +118,7 @@ class Index:
             known = CONTRACT_VERSIONS[claim.kind]
             return INCOMPATIBLE, f"speaks {claim.kind} v{claim.contract}, this kernel v{known}"
         loaded = outcome(claim)
-        if isinstance(loaded, PluginLoadError):
+        if isinstance(loaded, PluginError):
             return BROKEN, loaded.message
         if claim.kind not in ("hooks", "model_defaults"):
             rivals = [c for c in self.usable(claim.kind, claim.key, claim.contract) if c != claim]
@@ -130,8 +129,9 @@ class Index:
                 return CONFLICT, "also claimed by " + ", ".join(str(c) for c in rivals)
         return (LOADED if loaded else READY), ""
 
-    def _may(self, claim: Claim) -> bool:
-        return not claim.shadowed and claim.distribution not in self.disabled
+    def may(self, claim: Claim) -> bool:
+        """Whether a claim is in the race: not shadowed, not disabled, of a contract we speak."""
+        return not claim.shadowed and claim.distribution not in self.disabled and speaks(claim)
 
     def _none(self, kind: str, contract: int, key: str) -> Claim:
         for claim in self.candidates(kind, key):

@@ -11,7 +11,7 @@ LOCAL_SCHEME: Final = "file"
 # Two characters at least: the one of C:\ or C:/ is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://|(file):", re.IGNORECASE)
 _SIGNED = re.compile(r"[?#].*", re.DOTALL)
-_USERINFO = re.compile(r"(?<=://)[^/@]*@")
+_USERINFO = re.compile(r"(?<=://)[^/]*@")
 
 
 def scheme_of(uri: str | os.PathLike[str]) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 import attrs
 
-from rv_core._errors import IntegrityError
+from rv_core._errors import IntegrityError, StorageError
+from rv_core._filesystem import check_size
 from rv_core._lock import locked
 from rv_core._platform_dirs import user_cache_dir
 from rv_core._progress import OnProgress, ignore_progress
@@ -29,13 +30,19 @@ if TYPE_CHECKING:
 
 DEFAULT_MAX_BYTES: Final = 20 * 2**30
 
-# Query parameters of signed URLs: AWS (both signature versions, CloudFront), Google and Azure.
-_SIGNATURE: Final = frozenset({
-    *("awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy", "signature"),
-    *("se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv"),
-})  # fmt: skip
+# Query parameters of signed URLs by the one that marks them: AWS's older signatures, CloudFront
+# and Google; Azure. Without the mark, ``sr`` or ``expires`` may be anything.
+_SIGNATURES: Final[Mapping[str, frozenset[str]]] = {
+    "signature": frozenset(
+        {"awsaccesskeyid", "expires", "googleaccessid", "key-pair-id", "policy", "signature"}
+    ),
+    "sig": frozenset(
+        ["se", "sig", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr", "st", "sv"]
+    ),
+}
 _SIGNATURE_PREFIXES: Final = ("x-amz-", "x-goog-")
 _PART = ".part-"
+_MAX_NAME_BYTES = 200  # file systems take 255
 
 
 @attrs.frozen
@@ -75,26 +82,21 @@ class Cache:
         The storage is asked whether the copy at hand is current. With ``checksum``
         (``"md5:<hex>"``, or any algorithm of hashlib), a copy that was verified against it is
         taken without asking. Two processes that want one file download it once. Raises the
-        storage's errors, and `IntegrityError` where size or checksum is not what was promised.
+        storage's errors, `IntegrityError` where size or checksum is not what was promised, and
+        `StorageError` where the cache's folder cannot be written.
         """
         home = self.folder / _hash(unsigned(uri))
-        if checksum is not None and (found := _file_in(home / _hash(checksum))):
-            return _used(found)
-        with locked(home / "lock"):
-            for attempt in (1, 2):
-                info = fs.info(uri)
-                version = home / _hash(checksum or _version(info))
-                if found := _file_in(version):
-                    return _used(found)
-                try:
-                    path = self._download(fs, uri, version, info, checksum, on_progress)
-                    break
-                except IntegrityError:
-                    # The file may have been replaced between asking for its size and reading it.
-                    if attempt == 2:
-                        raise
-            self._evict(keep=path)
-        return path
+        try:
+            if checksum is not None and (found := _file_in(home / _hash(checksum))):
+                return _used(found)
+            with locked(home / "lock"):
+                return self._current(fs, uri, home, checksum, on_progress)
+        except OSError as error:
+            raise StorageError(
+                f"{without_secrets(uri)} cannot be kept in the cache {self.folder}: "
+                f"{error.strerror or error}",
+                hint="free space there, or name another folder: RV_CACHE_DIR",
+            ) from error
 
     def entries(self) -> Iterator[CacheEntry]:
         """What is cached, in no particular order."""
@@ -104,6 +106,29 @@ class Cache:
                     if path := _file_in(version):
                         used = version.stat().st_mtime
                         yield CacheEntry(path, path.stat().st_size, used)
+
+    def _current(
+        self,
+        fs: FileSystem,
+        uri: str,
+        home: Path,
+        checksum: str | None,
+        on_progress: OnProgress,
+    ) -> Path:
+        for attempt in (1, 2):
+            info = fs.info(uri)
+            version = home / _hash(checksum or _version(info))
+            if found := _file_in(version):
+                return _used(found)
+            try:
+                path = self._download(fs, uri, version, info, checksum, on_progress)
+                break
+            except IntegrityError:
+                # The file may have been replaced between asking for its size and reading it.
+                if attempt == 2:
+                    raise
+        self._evict(keep=path)
+        return path
 
     def _download(
         self,
@@ -122,11 +147,7 @@ class Cache:
         try:
             part.mkdir(parents=True)
             fs.copy_from(uri, part / name, on_progress)
-            size = (part / name).stat().st_size
-            if info.size is not None and size != info.size:
-                raise IntegrityError(
-                    f"{without_secrets(uri)} should have {info.size} bytes, {size} arrived"
-                )
+            check_size(uri, (part / name).stat().st_size, info.size)
             if checksum is not None:
                 _verify(part / name, checksum, uri)
             for old in _versions(home):
@@ -155,10 +176,13 @@ class Cache:
 def unsigned(uri: str) -> str:
     """A URL without user, password and signature: what stays the same when it is signed again."""
     parts = urlsplit(uri)
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    names = {name.lower() for name, _ in given}
+    signed = {name for mark, those in _SIGNATURES.items() if mark in names for name in those}
     query = [
         (name, value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-        if name.lower() not in _SIGNATURE and not name.lower().startswith(_SIGNATURE_PREFIXES)
+        for name, value in given
+        if name.lower() not in signed and not name.lower().startswith(_SIGNATURE_PREFIXES)
     ]
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
@@ -192,7 +216,8 @@ def _file_name(uri: str) -> str:
     """The URL's file name, for those who go by its ending, made safe for any file system."""
     name = unquote(urlsplit(uri).path.rstrip("/").rpartition("/")[2])
     safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-    return safe.lstrip(".")[-100:] or "file"
+    end = safe.lstrip(".").encode()[-_MAX_NAME_BYTES:]
+    return end.decode(errors="ignore") or "file"
 
 
 def _versions(home: Path) -> list[Path]:
