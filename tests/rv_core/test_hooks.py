@@ -126,6 +126,18 @@ def test_a_cross_cutting_plugin_cannot_answer_for_a_key(memory_plugin, make_dist
     assert "acme-sly 1.0 is cross-cutting, but implements rv_filesystem" in caplog.text
 
 
+def test_a_storage_plugin_that_calls_itself_cross_cutting_still_serves_its_scheme(
+    make_distribution, memory_storage, caplog
+):
+    groups = {"rv.filesystems.v1": {"mem": "acme_both"}, "rv.hooks.v1": {"both": "acme_both"}}
+    path = make_distribution("acme-both", groups, {"acme_both.py": memory_storage("mem")})
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("mem://x", "x")
+    assert "acme-both 1.0 is cross-cutting" in caplog.text
+    statuses = {key.kind: key.status for key in kernel.plugins()[0].keys}
+    assert statuses == {"filesystems": "loaded", "hooks": "broken"}
+
+
 MISFIT = """
 from rv_core import hookimpl
 @hookimpl(wrapper=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 import attrs
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from rv_core._model_defaults import ModelDefaults
     from rv_core.cache import Cache
 
+_Config = TypeVar("_Config", bound="BackendConfig")
+
 Plugin = object
 """A module, an object with hook implementations, or the importable name of one of them."""
 
@@ -50,7 +52,8 @@ class Kernel:
 
     ``plugins``: only these, nothing is discovered; modules, objects or importable names.
     ``config``: settings by section, which win over environment and files, or a `Config` that is
-    taken as it is. ``path``: where distributions are looked for (``sys.path`` if not given).
+    taken as it is. ``path``: where distributions are looked for (``sys.path`` if not given);
+    what a plugin there imports besides its own package still comes from ``sys.path``.
     ``disable``: distributions to leave alone, beside those that the settings name.
     ``profile``: the user's config file of that name.
 
@@ -135,6 +138,16 @@ class Kernel:
             raise caller.contract_error(f"answered with {found!r}, which is not a Backend")
         return found  # type: ignore[no-any-return]
 
+    @overload
+    def backend_config(
+        self, backend: type[_Config], model_defaults: str | None = None, **fields: Any
+    ) -> _Config: ...
+
+    @overload
+    def backend_config(
+        self, backend: str, model_defaults: str | None = None, **fields: Any
+    ) -> Any: ...
+
     def backend_config(
         self,
         backend: str | type[BackendConfig],
@@ -201,7 +214,8 @@ class Kernel:
     # Looking around
 
     def plugins(self) -> list[PluginInfo]:
-        """Every plugin: distribution, version, keys, status, where from. Imports none of them."""
+        """Every plugin: distribution, version, keys, status, where from. Imports none of them,
+        but those that were given to the kernel by name."""
         if self._embedded is not None:
             return self._embedded.plugins()
         return self._index.plugins(self._loader.outcome)

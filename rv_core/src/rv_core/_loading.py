@@ -27,6 +27,7 @@ class Loader:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loads: dict[tuple[str, str], _Load] = {}
+        self._refused: dict[Claim, PluginError] = {}
 
     def load(self, claim: Claim) -> Any:
         """The object the claim's target names; raises `PluginLoadError`, or the error
@@ -38,23 +39,23 @@ class Loader:
             if not load.done:
                 try:
                     load.plugin = _import_target(claim)
-                except PluginLoadError as error:
-                    load.error = error
+                except PluginLoadError as failure:
+                    load.error = failure
                 load.done = True
-        if load.error is not None:
-            raise load.error.with_traceback(None)
+        if error := load.error or self._refused.get(claim):
+            raise error.with_traceback(None)
         return load.plugin
 
     def refuse(self, claim: Claim, error: PluginError) -> None:
-        """Let a loaded claim count as broken from now on."""
-        self._loads[claim.distribution, claim.target].error = error
+        """Let a loaded claim count as broken from now on; others to the same target do not."""
+        self._refused[claim] = error
 
     def outcome(self, claim: Claim) -> PluginError | bool:
         """The error of an earlier try, else whether the target is loaded. Imports nothing."""
         load = self._loads.get((claim.distribution, claim.target))
         if load is None or not load.done:
             return False
-        return load.error or True
+        return load.error or self._refused.get(claim) or True
 
 
 class _Load:
@@ -62,7 +63,7 @@ class _Load:
         self.lock = threading.RLock()
         self.done = False
         self.plugin: Any = None
-        self.error: PluginError | None = None
+        self.error: PluginLoadError | None = None
 
 
 def blame(claim: Claim, error: BaseException, doing: str, file: str | None) -> PluginLoadError:
