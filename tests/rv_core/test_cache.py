@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from rv_core._lock import locked
 from rv_core.cache import Cache, unsigned
 
 import rv_core as rv
@@ -205,6 +206,26 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(server, web, tmp_path
     with pytest.raises(rv.StorageError, match=r"scene\.tif cannot be kept in the cache") as caught:
         Cache(tmp_path / "cache").fetch(web, server.url)
     assert "RV_CACHE_DIR" in caught.value.hint
+
+
+def test_a_file_replaced_between_question_and_download_is_tried_again(
+    server, web, tmp_path, monkeypatch
+):
+    answers = [rv.FileInfo(99, None, '"0"'), web.info(server.url)]
+    monkeypatch.setattr(type(web), "info", lambda self, uri: answers[min(1, server.gets)])
+    path = Cache(tmp_path / "cache").fetch(web, server.url)
+    assert path.read_bytes() == b"version one"
+    assert server.gets == 2
+
+
+def test_what_another_process_is_busy_with_is_not_evicted(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache", max_bytes=5)
+    busy = cache.fetch(web, server.url)
+    with locked(busy.parent.parent / "lock"):
+        cache.fetch(web, server.url + "?id=2")
+    assert busy.exists()
+    cache.fetch(web, server.url + "?id=3")
+    assert not busy.exists()
 
 
 def test_the_least_recently_used_go_first(server, web, tmp_path):

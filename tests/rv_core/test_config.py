@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from rv_core._platform_dirs import user_cache_dir, user_config_dir
 
 import rv_core as rv
 from rv_core import Config
@@ -50,6 +53,21 @@ def test_a_profile_is_another_file_of_the_user(places):
     assert "work" in caught.value.hint
     with pytest.raises(rv.ConfigError, match="not the name of a profile"):
         places(profile="../evil")
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these keep settings elsewhere")
+def test_the_users_folder_is_where_the_platform_says(tmp_path):
+    for environ, folder in [
+        ({"HOME": "/home/me"}, "/home/me/.config/rv"),
+        ({"HOME": "/home/me", "XDG_CONFIG_HOME": "/my/config"}, "/my/config/rv"),
+        ({"HOME": "/home/me", "XDG_CONFIG_HOME": "not/absolute"}, "/home/me/.config/rv"),
+    ]:
+        assert str(user_config_dir(environ)) == folder
+    assert str(user_cache_dir({"HOME": "/home/me"})) == "/home/me/.cache/rv"
+    (tmp_path / "rv").mkdir()
+    (tmp_path / "rv" / "work.toml").write_text("[thing]\nsize = 3\n")
+    place = {"XDG_CONFIG_HOME": str(tmp_path), "RV_PROFILE": "work"}
+    assert Config.load(environ=place, project_dir=tmp_path).get("thing", "size") == 3
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ def test_a_number_of_steps_takes_the_place_of_epochs_from_anywhere():
     assert Acme().filled({"num_epochs": 3}).num_epochs == 3
 
 
+def test_no_pretrained_model_is_something_one_can_ask_for():
+    defaults = {"pretrained_model": "s3://weights"}
+    assert Acme().filled(defaults).pretrained_model == "s3://weights"
+    assert Acme().with_pretrained_model(None).filled(defaults).pretrained_model is None
+
+
 @given(st.integers(1, 99), st.booleans(), st.floats(1, 1e6), st.none() | st.text(min_size=1))
 def test_a_config_survives_json_and_pickle(size, debug, interval, uri):
     config = Acme(batch_size=size, debug=debug, pretrained_model=uri)

@@ -64,6 +64,51 @@ def test_sync_down_makes_the_folder_equal_and_keeps_what_is_unchanged(kernel, tm
     assert found == {"1", "deep/2"}
 
 
+DATED = """
+from datetime import datetime, timezone
+
+class Dated(MemoryFileSystem):
+    def __init__(self):
+        super().__init__()
+        self.written, self.opened = {}, []
+    def open(self, uri, mode="rb"):
+        self.opened.append((mode, uri))
+        if mode == "wb":
+            self.written[uri] = datetime.now(timezone.utc)
+        return super().open(uri, mode)
+    def info(self, uri):
+        return FileInfo(super().info(uri).size, self.written[uri])
+
+STORAGE = Dated()
+"""
+
+
+@pytest.fixture
+def dated(make_distribution, memory_storage):
+    """A kernel whose ``mem://`` knows when files changed and which of them were opened."""
+    entry = {"rv.filesystems.v1": {"mem": "acme_dated"}}
+    source = memory_storage("mem") + DATED
+    return Kernel(path=[make_distribution("acme-dated", entry, {"acme_dated.py": source})])
+
+
+def test_what_is_unchanged_is_not_transferred_again(dated, tmp_path):
+    opened = dated.filesystem("mem://x").opened
+    (tmp_path / "up").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "up" / name).write_text(name)
+    dated.files.sync_to_dir(tmp_path / "up", "mem://d")
+    dated.files.sync_from_dir("mem://d", tmp_path / "down")
+    assert len(opened) == 4
+    dated.files.sync_to_dir(tmp_path / "up", "mem://d")
+    dated.files.sync_from_dir("mem://d", tmp_path / "down")
+    assert len(opened) == 4
+    (tmp_path / "up" / "b").write_text("longer")
+    dated.files.sync_to_dir(tmp_path / "up", "mem://d")
+    dated.files.sync_from_dir("mem://d", tmp_path / "down")
+    assert opened[4:] == [("wb", "mem://d/b"), ("rb", "mem://d/b")]
+    assert (tmp_path / "down" / "b").read_text() == "longer"
+
+
 def test_sync_down_from_nothing_deletes_nothing(kernel, tmp_path):
     (tmp_path / "extra").write_text("x")
     kernel.files.sync_from_dir("mem://nowhere", tmp_path, delete=True)
@@ -75,9 +120,10 @@ def test_keys_that_would_leave_the_folder_are_refused_and_the_rest_goes_on(kerne
     kernel.files.write_str("mem://d/good", "good")
     kernel.files.write_str(f"mem://d/{key}", "evil")
     (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "mine").write_text("mine")
     with pytest.raises(rv.StorageError, match="would leave the folder"):
-        kernel.files.sync_from_dir("mem://d", tmp_path / "here")
-    assert [p.name for p in (tmp_path / "here").rglob("*")] == ["good"]
+        kernel.files.sync_from_dir("mem://d", tmp_path / "here", delete=True)
+    assert sorted(p.name for p in (tmp_path / "here").rglob("*")) == ["good", "mine"]
     assert not (tmp_path / "evil").exists()
 
 

@@ -99,17 +99,29 @@ def test_a_broken_cross_cutting_plugin_is_left_out_with_a_warning(
     assert {p.distribution: p.status for p in kernel.plugins()}["acme-audit"] == "broken"
 
 
+def test_one_module_under_two_names_wraps_once(memory_plugin, make_distribution):
+    path = memory_plugin("acme-mem", "mem")
+    groups = {"rv.hooks.v1": {"one": "acme_count", "two": "acme_count"}}
+    make_distribution("acme-count", groups, {"acme_count.py": COUNT})
+    kernel = Kernel(path=[path])
+    kernel.files.write_str("mem://a", "x")
+    assert sys.modules["acme_count"].CALLS == [("open", "mem://a", "wb")]
+
+
+@pytest.mark.parametrize("scheme", ["mem", "*"])
 @pytest.mark.parametrize("installed", [True, False])
 def test_required_hooks_that_are_not_in_use_stop_everything(
-    installed, memory_plugin, make_distribution
+    installed, scheme, make_distribution, memory_storage
 ):
-    path = memory_plugin("acme-mem", "mem")
+    entry = {"rv.filesystems.v1": {scheme: "acme_mem"}}
+    path = make_distribution("acme-mem", entry, {"acme_mem.py": memory_storage("mem")})
     if installed:
         entry = {"rv.hooks.v1": {"audit": "acme_audit"}}
         make_distribution("acme-audit", entry, {"acme_audit.py": "1/0"})
     kernel = Kernel(path=[path], config={"rv": {"require_hooks": ["acme-audit"]}})
     with pytest.raises(rv.RVError, match="acme-audit"):
         kernel.filesystem("mem://x")
+    assert "acme_mem" not in sys.modules
 
 
 def test_a_cross_cutting_plugin_cannot_answer_for_a_key(memory_plugin, make_distribution, caplog):

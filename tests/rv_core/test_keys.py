@@ -46,6 +46,10 @@ def test_keys_of_models_come_from_the_defaults(acme):
     assert run("print(rv.ACME_TINY)", acme) == "ACME_TINY"
 
 
+def test_there_is_one_default_kernel(acme):
+    assert run("print(rv.default_kernel() is rv.default_kernel())", acme) == "True"
+
+
 def test_a_key_that_is_not_installed_says_what_to_install(tmp_path):
     said = run("rv.default_kernel(); rv.ACME_NOT")
     assert said.startswith("AttributeError: no installed plugin serves key 'ACME_NOT'")

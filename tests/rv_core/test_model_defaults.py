@@ -82,6 +82,23 @@ def test_one_key_from_two_others_is_a_conflict_until_pinned(install):
     assert pinned.model_defaults("ACME")["NEW"] == {"batch_size": 2}
 
 
+@pytest.mark.parametrize(("pin", "size"), [("two", 2), ("acme-own", 4)])
+def test_a_pin_decides_among_all_that_give_an_entry(install, pin, size):
+    path = install(one={"SMALL": {"batch_size": 1}}, two={"SMALL": {"batch_size": 2}})
+    kernel = Kernel(path=[path], config={"rv": {"pins": {"ACME/SMALL": pin}}})
+    found = kernel.model_defaults("ACME")["SMALL"]
+    assert found == {"batch_size": size, "layers": {"a": 1, "b": [1, 2]}}
+
+
+def test_an_entry_in_conflict_is_a_key_but_the_users_json_does_not_settle_it(install, user_json):
+    path = install(one={"NEW": {"batch_size": 1}}, two={"NEW": {"batch_size": 2}})
+    kernel = user_json(path, '{"ACME": {"NEW": {"debug": true}}}')
+    assert kernel.has_key("NEW")
+    assert "NEW" not in list(kernel.model_defaults("ACME"))
+    with pytest.raises(rv.PluginConflictError):
+        _ = kernel.model_defaults("ACME")["NEW"]
+
+
 def test_a_pin_to_something_without_such_defaults_says_so(install):
     path = install(one={"NEW": {}})
     kernel = Kernel(path=[path], config={"rv": {"pins": {"ACME/NEW": "ghost"}}})

@@ -342,6 +342,13 @@ def test_a_wrapper_does_not_make_the_fallback_serve_what_it_does_not(make_distri
         Kernel(path=[path]).filesystem("even://x")
 
 
+def test_schemes_are_the_same_in_either_case(make_distribution, memory_storage):
+    entry = {"rv.filesystems.v1": {"MEM": "acme_mem"}}
+    path = make_distribution("acme-mem", entry, {"acme_mem.py": memory_storage("mem")})
+    assert Kernel(path=[path]).filesystem("mem://x")
+    assert rv.scheme_of("Mem://x") == "mem"
+
+
 def test_an_entry_point_may_name_extras(make_distribution, memory_storage):
     entry = {"rv.filesystems.v1": {"mem": "acme_mem [fast]"}}
     path = make_distribution("acme-mem", entry, {"acme_mem.py": memory_storage("mem")})
@@ -359,7 +366,7 @@ def test_a_module_of_the_same_name_from_elsewhere_is_not_taken_for_the_plugin(
 
 
 @pytest.mark.parametrize(
-    "uri", ["/data/x.tif", "C:\\data\\x.tif", "c:/x.tif", "x.tif", "file:///x"]
+    "uri", ["/data/x.tif", "C:\\data\\x.tif", "c:/x.tif", "c://x.tif", "x.tif", "file:///x"]
 )
 def test_plain_paths_and_drive_letters_are_files(uri, tmp_path):
     with pytest.raises(rv.UnknownKeyError, match="'file'"):

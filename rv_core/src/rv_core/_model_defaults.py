@@ -58,6 +58,9 @@ class ModelDefaults(Mapping[str, Mapping[str, Any]]):
             raise _conflict(key, self.conflicts[key])
         return self._entries[key]
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
