@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 import rv_core as rv
@@ -70,6 +72,14 @@ def test_an_entry_point_that_leads_nowhere(target, make_distribution):
     assert "acme-bad 1.0" in kernel.plugins()[0].keys[0].detail
 
 
+def test_a_plugin_that_failed_is_tried_afresh_by_the_next_kernel(make_distribution):
+    entry = {"rv.filesystems.v1": {"bad": "acme_bad"}}
+    path = make_distribution("acme-bad", entry, {"acme_bad.py": "x = 1 / 0"})
+    for _ in range(2):
+        with pytest.raises(rv.PluginLoadError, match="ZeroDivisionError"):
+            Kernel(path=[path]).filesystem("bad://x")
+
+
 def test_ctrl_c_during_an_import_is_not_swallowed(make_distribution):
     entry = {"rv.filesystems.v1": {"bad": "acme_bad"}}
     path = make_distribution("acme-bad", entry, {"acme_bad.py": "raise KeyboardInterrupt"})
@@ -90,8 +100,17 @@ def test_check_imports_everything_and_says_what_came_of_it(make_distribution, me
     }
 
 
+class AcmeError(rv.RVError):
+    """An error of a plugin's own, with a constructor of its own."""
+
+    def __init__(self, place, code):
+        super().__init__(f"{place} says {code}", hint="ask Acme")
+        self.code = code
+
+
 def test_errors_travel_between_processes_whole():
-    import pickle
+    own = pickle.loads(pickle.dumps(AcmeError("there", 7)))
+    assert (str(own), own.hint, own.code) == ("there says 7", "ask Acme", 7)
 
     error = rv.PluginDependencyError("lacks x", hint="install x", distribution="acme")
     again = pickle.loads(pickle.dumps(error))

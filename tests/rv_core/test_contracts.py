@@ -125,6 +125,28 @@ def test_colors_are_hexadecimal():
         ClassInfo("a", "red")
 
 
+class Writer(rv.ChipWriter):
+    end = None
+
+    def write(self, sample): ...
+
+    def close(self):
+        self.end = "published"
+
+    def abort(self):
+        self.end = "dropped"
+
+
+def test_a_chip_writer_publishes_unless_its_block_is_left_by_an_exception():
+    with Writer() as writer:
+        assert writer.end is None
+    assert writer.end == "published"
+    failed = Writer()
+    with pytest.raises(KeyboardInterrupt), failed:
+        raise KeyboardInterrupt
+    assert failed.end == "dropped"
+
+
 def test_a_manifest_survives_json_and_counts():
     spec = ChipSpec(
         "T", ClassMap((ClassInfo("a", "#000000"), ClassInfo("b"))), 3, "uint8", (64, 32)
