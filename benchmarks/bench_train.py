@@ -21,6 +21,7 @@ from rv_backend_keras.classifier import build_classifier
 from rv_backend_keras.learner import ClassifierLearner
 from rv_backend_keras.train import input_scale
 from rv_learner.chip_files import CHIP_FORMAT, open_chips, read_manifest
+from rv_learner.tensorflow_setup import start_tensorflow
 
 from rv_core import ChipLabel, ChipManifest, ChipSample, ChipSpec, ClassMap, Kernel, Window, join
 
@@ -53,6 +54,7 @@ def block(learner: ClassifierLearner, batches: Iterator[object]) -> list[float]:
 
 
 def main() -> None:
+    start_tensorflow()  # as the backend does before it trains
     kernel = Kernel()
     config = kernel.backend_config("KERAS_CLASSIFICATION", batch_size=BATCH, network="resnet50")
     backend = KerasClassification(config, kernel)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import rasterio.features
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.warp import transform_geom
 
 COLOR = np.array([217, 95, 2])  # the class color of the experiment
@@ -42,9 +44,10 @@ def draw_picture(target: Path, image: Path, truth: Path, prediction: Path) -> No
     wide = np.concatenate([panels[0], gap, panels[1], gap, panels[2]], axis=2).astype(np.uint8)
     height, width = wide.shape[1:]
     part = target.with_suffix(".part")
-    with rasterio.open(
-        part, "w", driver="PNG", width=width, height=height, count=3, dtype="uint8"
-    ) as picture:
-        picture.write(wide)
+    profile = {"driver": "PNG", "width": width, "height": height, "count": 3, "dtype": "uint8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # three panels lie nowhere
+        with rasterio.open(part, "w", **profile) as picture:
+            picture.write(wide)
     part.replace(target)
     target.with_suffix(".part.aux.xml").unlink(missing_ok=True)

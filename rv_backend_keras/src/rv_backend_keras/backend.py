@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rv_learner.chip_files import CHIP_FORMAT, ChipFileWriter, read_chips
+from rv_learner.tensorflow_setup import start_tensorflow
 
 from rv_backend_keras.config import KerasClassificationConfig
 from rv_core import (
@@ -42,11 +43,13 @@ class KerasClassification(Backend):
         """Below ``output_uri``: ``model.keras`` and ``model_weights.hdf5``, ``classes.json``,
         ``config.json``, ``metrics.json``, ``history.csv``, ``logs/`` for TensorBoard and, while
         training, ``checkpoints/``."""
+        start_tensorflow()
         from rv_backend_keras.train import train
 
         return train(self.config, self.kernel, chips_uri, output_uri, context)
 
     def load_model(self, model_uri: str) -> ChipClassifier:
+        start_tensorflow()
         from rv_backend_keras.model_file import read_model
 
         return read_model(Path(self.kernel.files.local_path(model_uri)), model_uri)

@@ -104,7 +104,7 @@ class ClassifierLearner:
             size = self._config.batch_size
             # The first pass in its own order: the same chips each time, so figures are comparable.
             batches = training_batches(self._train, size, self._config.seed)
-            count = math.ceil(min(chips, 4 * self._train.count) / size)
+            count = math.ceil(min(chips, self._train.count) / size)
             self._recalibration.run(pixels for pixels, _ in batches.take(count))
 
     def _forward(self, pixels: Any) -> None:
