@@ -229,7 +229,7 @@ def test_plugins_may_bring_hookspecs_and_kinds_of_their_own(colors):
     kernel = Kernel(path=[path])
     assert kernel.keys("colors") == ["RED"]
     assert kernel.call("rv.colors.v1", "RED", "paint_color", specs, key="RED") == "#ff0000"
-    with pytest.raises(rv.UnknownKeyError, match="colors 'BLUE'"):
+    with pytest.raises(rv.UnknownKeyError, match="color 'BLUE'"):
         kernel.call("rv.colors.v1", "BLUE", "paint_color", specs, key="BLUE")
     with pytest.raises(rv.PluginContractError, match="str, not int"):
         kernel.call("rv.colors.v1", "RED", "paint_color", specs, int, key="RED")

@@ -259,7 +259,7 @@ def test_an_unknown_key_gives_close_matches_and_what_is_installed(memory_plugin)
     kernel = Kernel(path=[memory_plugin("acme-memory", "memory")])
     with pytest.raises(rv.UnknownKeyError) as caught:
         kernel.filesystem("memry://x")
-    assert "'memry'" in str(caught.value)
+    assert "serves filesystem 'memry'" in str(caught.value)
     assert "did you mean 'memory'?" in caught.value.hint
     assert "installed: memory" in caught.value.hint
 

@@ -11,7 +11,7 @@ import attrs
 import pluggy
 
 from rv_core import hookspecs
-from rv_core._discovery import Claim, normalized
+from rv_core._discovery import Claim, named, normalized
 from rv_core._errors import ConfigError, PluginContractError, PluginError, RVError
 from rv_core._loading import Loader, at_fault, blame
 from rv_core._resolution import Index
@@ -76,7 +76,7 @@ class Caller:
             raise
         except (Exception, SystemExit) as error:
             claim, file = at_fault(error, self._claims)
-            doing = f"failed to serve {self._claim.kind} {self._claim.key!r}"
+            doing = f"failed to serve {named(self._claim.kind, self._claim.key)}"
             raise blame(claim, error, doing, file or self._file) from error
 
     def contract_error(self, what: str) -> PluginContractError:
@@ -139,7 +139,7 @@ def load_crossing(
 def _contract_error(claim: Claim, file: str | None, what: str) -> PluginContractError:
     where = f" ({file})" if file else ""
     return PluginContractError(
-        f"{claim}{where} serves {claim.kind} {claim.key!r}: it {' '.join(what.split())}",
+        f"{claim}{where} serves {named(claim.kind, claim.key)}: it {' '.join(what.split())}",
         hint=f"report it to the authors of {claim.distribution}",
         distribution=claim.distribution,
     )

@@ -27,6 +27,6 @@ def installed_key(name: str) -> str:
     if kernel.has_key(name):
         return name
     broken = [p for p in kernel.plugins() if p.status == BROKEN]
-    error = unknown("key", name, sorted(k for kind in kernel.kinds() for k in kernel.keys(kind)))
+    error = unknown("key", name, sorted({k for kind in kernel.kinds() for k in kernel.keys(kind)}))
     notes = "".join(f"; broken: {p.distribution} {p.version}" for p in broken)
     raise AttributeError(f"{error} ({error.hint}{notes})", name=name)

@@ -86,6 +86,11 @@ def normalized(name: str) -> str:
     return _SEPARATORS.sub("-", name).lower()
 
 
+def named(kind: str, key: str) -> str:
+    """A key as messages call it: ``filesystem 's3'``."""
+    return f"{kind.replace('_', ' ').removesuffix('s')} {key!r}"
+
+
 def split_group(group: str) -> tuple[str, int]:
     """Kind and contract version of an entry-point group such as ``rv.filesystems.v1``."""
     match = _GROUP.match(group)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from rv_core._calling import Caller, Member, answered_hooks
-from rv_core._discovery import LOADED, Claim, KeyInfo, PluginInfo, normalized
+from rv_core._discovery import LOADED, Claim, KeyInfo, PluginInfo, named, normalized
 from rv_core._errors import ConfigError, PluginConflictError
 from rv_core._loading import Loader
 from rv_core._resolution import unknown
@@ -48,13 +48,13 @@ class Embedded:
             owners = [m for m in owners if normalized(m[0].distribution) == normalized(pin)]
             if not owners:
                 raise ConfigError(
-                    f"{kind} {key!r} is pinned to {pin}, which does not serve it here",
+                    f"{named(kind, key)} is pinned to {pin}, which does not serve it here",
                     hint=f"it is served by {' and '.join(there)}: change the pin",
                 )
         if len(owners) > 1:
             names = " and ".join(claim.distribution for claim, _ in owners)
             raise PluginConflictError(
-                f"{kind} {key!r} is answered by {names}",
+                f"{named(kind, key)} is answered by {names}",
                 hint=f"pin one in config['rv']['pins']: {key!r} to {owners[0][0].distribution!r}",
             )
         if not owners:

@@ -12,7 +12,7 @@ from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
-from rv_core._discovery import Claim
+from rv_core._discovery import Claim, named
 from rv_core._errors import PluginDependencyError, PluginError, PluginLoadError
 
 _off_path = threading.RLock()
@@ -90,7 +90,7 @@ def blame(claim: Claim, error: BaseException, doing: str, file: str | None) -> P
 
 def _import_target(claim: Claim) -> Any:
     name, _, attribute = claim.target.partition(":")
-    doing = f"failed to import for {claim.kind} {claim.key!r}"
+    doing = f"failed to import for {named(claim.kind, claim.key)}"
     try:
         plugin: Any = _import_module(name, claim.location)
     except (Exception, SystemExit) as error:
@@ -99,8 +99,8 @@ def _import_target(claim: Claim) -> Any:
         try:
             plugin = getattr(plugin, part)
         except AttributeError as error:
-            message = f"names {claim.target!r} for {claim.kind} {claim.key!r}, which is not there"
-            raise blame(claim, error, message, getattr(plugin, "__file__", None)) from error
+            what = f"names {claim.target!r} for {named(claim.kind, claim.key)}, which is not there"
+            raise blame(claim, error, what, getattr(plugin, "__file__", None)) from error
     return plugin
 
 

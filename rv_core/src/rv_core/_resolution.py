@@ -22,6 +22,7 @@ from rv_core._discovery import (
     Claim,
     KeyInfo,
     PluginInfo,
+    named,
     normalized,
     speaks,
 )
@@ -78,13 +79,13 @@ class Index:
             if not pinned:
                 there = ", ".join(str(c) for c in usable) or "nobody usable"
                 raise ConfigError(
-                    f"{kind} {key!r} is pinned to {pin}, which does not serve it here",
+                    f"{named(kind, key)} is pinned to {pin}, which does not serve it here",
                     hint=f"it is served by {there}: change the pin or install {pin}",
                 )
             usable = pinned
         if len({(c.distribution, c.target) for c in usable}) > 1:
             raise PluginConflictError(
-                f"{kind} {key!r} is claimed by {' and '.join(str(c) for c in usable)}",
+                f"{named(kind, key)} is claimed by {' and '.join(str(c) for c in usable)}",
                 hint=f'pin one in rv.toml, [rv.pins] {_toml_key(key)} = "{usable[0].distribution}",'
                 f" or disable the other",
             )
@@ -137,15 +138,15 @@ class Index:
         for claim in self.candidates(kind, key):
             if claim.distribution in self.disabled:
                 raise PluginDisabledError(
-                    f"{kind} {key!r} is served by {claim}, which is disabled by "
+                    f"{named(kind, key)} is served by {claim}, which is disabled by "
                     f"{self.disabled[claim.distribution]}",
                     hint="enable it there",
                     distribution=claim.distribution,
                 )
             if claim.contract != contract:
                 raise PluginIncompatibleError(
-                    f"{kind} {key!r} is served by {claim} for contract v{claim.contract}, but this "
-                    f"kernel speaks v{contract}",
+                    f"{named(kind, key)} is served by {claim} for contract v{claim.contract}, "
+                    f"but this kernel speaks v{contract}",
                     hint=f"install another version of {claim.distribution}, or of rv-core",
                     distribution=claim.distribution,
                 )
@@ -165,7 +166,7 @@ def unknown(kind: str, key: str, installed: Iterable[str], also: str = "") -> Un
             f"did you mean {close[0]!r}?" + (f" (pip install {missing})" if missing else "")
         )
     hints.append(f"installed: {', '.join(installed) or 'none'}")
-    message = f"no installed plugin serves {kind.replace('_', ' ')} {key!r}{also}"
+    message = f"no installed plugin serves {named(kind, key)}{also}"
     return UnknownKeyError(message, hint="; ".join(hints))
 
 

@@ -62,7 +62,7 @@ def ls(kernel: Any, /, **options: Any) -> None:
     list_file(kernel, **options)
 
 
-@click.command()
+@click.command(short_help="Predict an image with a bundle.")
 @click.argument("bundle")
 @click.argument("image")
 @click.argument("out")
