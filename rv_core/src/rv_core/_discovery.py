@@ -87,7 +87,7 @@ def normalized(name: str) -> str:
 
 
 def named(kind: str, key: str) -> str:
-    """A key as messages call it: ``filesystem 's3'``."""
+    """A key as messages call it: ``filesystem 'mem'``."""
     return f"{kind.replace('_', ' ').removesuffix('s')} {key!r}"
 
 
