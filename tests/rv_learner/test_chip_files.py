@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import multiprocessing
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,6 @@ from rv_core import (
     ChipSpec,
     ClassMap,
     DataError,
-    Kernel,
     Window,
 )
 
@@ -194,23 +195,39 @@ def test_a_dtype_that_tensorflow_cannot_decode_is_refused_at_once(tmp_path, kern
         ChipFileWriter(kernel, str(tmp_path), "train", "a", spec_of("uint32"))
 
 
-def _write_shard(spec, folder: str, name: str, value: int):
-    kernel = Kernel.from_spec(spec)
-    sample = ChipSample(
-        np.full((8, 10, 3), value, "uint8"), ChipLabel(value % 2), Window(value, 0, 10, 8), name
-    )
-    with ChipFileWriter(kernel, folder, "train", name, spec_of()) as writer:
+WORKER = """
+import sys
+import numpy as np
+from rv_core import ChipLabel, ChipSample, Kernel, Window
+from rv_learner.chip_files import ChipFileWriter
+
+def write_shard(kernel_spec, chip_spec, folder, name, value):
+    pixels = np.full((8, 10, 3), value, "uint8")
+    sample = ChipSample(pixels, ChipLabel(value % 2), Window(value, 0, 10, 8), name)
+    kernel = Kernel.from_spec(kernel_spec)
+    with ChipFileWriter(kernel, folder, "train", name, chip_spec) as writer:
         for _ in range(5):
             writer.write(sample)
     return writer.shards, "tensorflow" in sys.modules
+"""
 
 
-def test_several_processes_write_at_once_and_none_imports_tensorflow(tmp_path, kernel):
+def test_several_processes_write_at_once_and_none_imports_tensorflow(
+    tmp_path_factory, tmp_path, kernel, monkeypatch
+):
+    # A module of its own: a spawned process finds it wherever the tests were started.
+    place = tmp_path_factory.mktemp("modules")
+    (place / "write_shard_worker.py").write_text(WORKER)
+    monkeypatch.syspath_prepend(place)
+    write_shard = importlib.import_module("write_shard_worker").write_shard
     # Shard names that differ only in what a file name cannot hold must not meet in one file.
     names = ["a/b", "a b", "../a", "a"]
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        jobs = [(kernel.spec(), str(tmp_path), name, i) for i, name in enumerate(names)]
-        results = pool.starmap(_write_shard, jobs)
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(write_shard, kernel.spec(), spec_of(), str(tmp_path), name, i)
+            for i, name in enumerate(names)
+        ]
+        results = [job.result(60) for job in jobs]
     shards = [shard for written, _ in results for shard in written]
     assert len({shard.name for shard in shards}) == 4
     assert not any(loaded for _, loaded in results)
