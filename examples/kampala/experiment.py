@@ -23,7 +23,7 @@ from rv_pipeline import (
 def exp_kampala(
     data: str,
     root: str = "out/kampala",
-    epochs: int = 6,
+    epochs: int = 2,
     model: str = "RESNET50_IMAGENET",
     seed: int = 0,
 ) -> Experiment:
