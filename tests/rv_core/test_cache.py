@@ -37,6 +37,8 @@ class Web(FileSystem):
 
 
 class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # more clients at once than the five that the default lets wait
+
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = b"version one"

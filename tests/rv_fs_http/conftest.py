@@ -108,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # more clients at once than the five that the default lets wait
     daemon_threads = True
 
     def __init__(self) -> None:
