@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rv_plugins.local import LocalFileSystem, uri_of
+from rv_core.local_files import uri_of
+from rv_plugins.local import LocalFileSystem
 
 from rv_core import NotFoundError, Progress, StorageError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rv_plugins.local import LocalFileSystem, is_local, path_of, uri_of
+from rv_core.local_files import is_local, path_of, uri_of
+from rv_plugins.local import LocalFileSystem
 
 from rv_core import StorageError
 

@@ -51,7 +51,15 @@ if TYPE_CHECKING:
         UnknownKeyError,
     )
     from rv_core._files import Files
-    from rv_core._filesystem import FileInfo, FileSystem, Mode, OpenMode, copy_stream
+    from rv_core._filesystem import (
+        FileInfo,
+        FileSystem,
+        ListedFile,
+        Mode,
+        OpenMode,
+        copy_stream,
+        same_version,
+    )
     from rv_core._kernel import KernelSpec
     from rv_core._labels import (
         MAX_CLASSES,
@@ -100,6 +108,7 @@ __all__ = [
     "KernelSpec",
     "KeyInfo",
     "Label",
+    "ListedFile",
     "Mode",
     "Model",
     "ModelDefaults",
@@ -135,6 +144,7 @@ __all__ = [
     "ignore_progress",
     "join",
     "read_model_defaults_json",
+    "same_version",
     "scheme_of",
     "without_secrets",
 ]
@@ -153,7 +163,9 @@ _HOMES = {
     "_discovery": ("KeyInfo", "PluginInfo"),
     "_errors": tuple(name for name in __all__ if name.endswith("Error")),
     "_files": ("Files",),
-    "_filesystem": ("FileInfo", "FileSystem", "Mode", "OpenMode", "copy_stream"),
+    "_filesystem": (
+        "FileInfo", "FileSystem", "ListedFile", "Mode", "OpenMode", "copy_stream", "same_version",
+    ),
     "_kernel": ("KernelSpec",),
     "_labels": (
         "BoxLabels", "ChipLabel", "ClassInfo", "ClassMap", "Label", "MAX_CLASSES", "PixelLabels",

@@ -114,7 +114,23 @@ class AccessDeniedError(StorageError):
 
 
 class TransferError(StorageError):
-    """The transfer died; trying again may help."""
+    """The transfer died; trying again may help.
+
+    ``retry_after``: seconds after which the server asks to be tried again. ``stalled``: seconds
+    that went by without progress before this was raised.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retry_after: float | None = None,
+        stalled: float = 0.0,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+        self.stalled = stalled
 
 
 class IntegrityError(StorageError):

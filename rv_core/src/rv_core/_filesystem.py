@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ import attrs
 from rv_core import _sync
 from rv_core._errors import IntegrityError, NotFoundError, StorageError
 from rv_core._progress import OnProgress, Progress, ignore_progress
-from rv_core._scheme import without_secrets
+from rv_core._scheme import join, without_secrets
 
 if TYPE_CHECKING:
     from rv_core.cache import Cache
@@ -39,6 +39,16 @@ class FileInfo:
     etag: str | None = None
 
 
+@attrs.frozen
+class ListedFile:
+    """A file as a listing shows it: its full ``uri``; its ``name`` below the folder that was
+    listed, ``/`` between, decoded where URIs of its kind are percent-encoded; what is known."""
+
+    uri: str
+    name: str
+    info: FileInfo
+
+
 class FileSystem(ABC):
     """Storage behind a URI scheme.
 
@@ -51,6 +61,8 @@ class FileSystem(ABC):
     """
 
     writable: ClassVar[bool] = True
+    transfers_at_once: ClassVar[int] = 16
+    """How many small files a sync moves at the same time."""
     cache: Cache | None = None
 
     @abstractmethod
@@ -71,6 +83,26 @@ class FileSystem(ABC):
     @abstractmethod
     def delete(self, uri: str) -> None:
         """Delete a file, or a folder with all below it; raises `NotFoundError` where neither is."""
+
+    def list_files(self, uri: str, ext: str = "") -> Iterator[ListedFile]:
+        """What `list_paths` gives, with name and info: override it where a listing tells both."""
+        for path in self.list_paths(uri, ext):
+            yield ListedFile(path, self.name_below(uri, path), self.info(path))
+
+    def delete_files(self, uris: Iterable[str]) -> None:
+        """Delete files (no folders); one that is gone already is no error."""
+        for uri in uris:
+            with suppress(NotFoundError):
+                self.delete(uri)
+
+    def uri_below(self, folder: str, name: str) -> str:
+        """The URI of the file that is called ``name`` (``/`` between) below a folder."""
+        return join(folder, name)
+
+    def name_below(self, folder: str, uri: str) -> str:
+        """The inverse of `uri_below`; for the URI of the folder itself, its last part."""
+        root = folder.rstrip("/") + "/"
+        return uri[len(root) :] if uri.startswith(root) else uri.rpartition("/")[2]
 
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
         """Whether this system can read (``"r"``) or write (``"w"``) the URI."""
@@ -132,6 +164,24 @@ class FileSystem(ABC):
             with suppress(OSError):
                 part.unlink()
 
+    def copy_if_changed(
+        self,
+        uri: str,
+        path: str | Path,
+        known: FileInfo | None,
+        on_progress: OnProgress = ignore_progress,
+    ) -> FileInfo | None:
+        """Download as `copy_from` does, unless the file is still the version ``known``.
+
+        Returns what is known of the version that was downloaded, ``None`` where nothing was.
+        Override it where one request can ask and answer.
+        """
+        found = self.info(uri)
+        if known is not None and same_version(found, known):
+            return None
+        self.copy_from(uri, path, on_progress)
+        return found
+
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
     ) -> None:
@@ -169,6 +219,16 @@ class FileSystem(ABC):
         from rv_core.cache import Cache
 
         return (self.cache or Cache()).fetch(self, uri)
+
+
+def same_version(one: FileInfo, other: FileInfo) -> bool:
+    """Whether two answers are certain to describe the same content: by their etags, else by size
+    and time."""
+    if one.etag is not None or other.etag is not None:
+        return one.etag == other.etag
+    if one.last_modified is None or one.size is None:
+        return False
+    return (one.size, one.last_modified) == (other.size, other.last_modified)
 
 
 def copy_stream(

@@ -13,11 +13,17 @@ from typing import BinaryIO, Final
 
 from rv_core import FileInfo, FileSystem, Mode, OnProgress, OpenMode, Progress, StorageError
 from rv_core import ignore_progress as _ignore
+from rv_core.local_files import (
+    failures,
+    is_file_uri,
+    is_folder,
+    is_local,
+    open_for_writing,
+    path_of,
+    quote,
+)
 
-from rv_plugins.local._atomic import open_for_writing
-from rv_plugins.local._failures import failures, is_folder
 from rv_plugins.local._folders import refuse_precious, remove_tree, walk
-from rv_plugins.local._paths import is_file_uri, is_local, path_of, quote
 
 logger = logging.getLogger(__name__)
 

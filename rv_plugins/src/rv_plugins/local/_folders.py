@@ -7,9 +7,7 @@ import shutil
 from collections.abc import Iterator
 
 from rv_core import StorageError
-
-from rv_plugins.local._atomic import is_part
-from rv_plugins.local._failures import failures
+from rv_core.local_files import failures, is_part
 
 
 def walk(folder: str, uri: str) -> Iterator[str | None]:

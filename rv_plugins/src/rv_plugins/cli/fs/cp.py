@@ -8,11 +8,11 @@ from urllib.parse import quote, unquote
 
 import click
 from rv_core import join, scheme_of, without_secrets
+from rv_core.local_files import is_local, path_of
 
 from rv_plugins.cli._exits import Usage
 from rv_plugins.cli._parameters import URI
 from rv_plugins.cli._progress import progress_bar
-from rv_plugins.local import is_local, path_of
 
 if TYPE_CHECKING:
     from rv_core import Kernel

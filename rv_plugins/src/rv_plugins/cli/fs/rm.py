@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 from rv_core import NotFoundError, StorageError, without_secrets
+from rv_core.local_files import is_local
 
 from rv_plugins.cli._parameters import URI
-from rv_plugins.local import is_local
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -33,7 +33,7 @@ def _is_folder(kernel: Kernel, uri: str) -> bool:
     if is_local(uri):
         from pathlib import Path
 
-        from rv_plugins.local import path_of
+        from rv_core.local_files import path_of
 
         path = Path(path_of(uri))
         return path.is_dir() and not path.is_symlink()

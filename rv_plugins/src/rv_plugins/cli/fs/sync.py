@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 from rv_core import NotFoundError, without_secrets
+from rv_core.local_files import is_local, path_of
 
 from rv_plugins.cli._exits import Usage
 from rv_plugins.cli._parameters import URI
 from rv_plugins.cli._progress import progress_bar
-from rv_plugins.local import is_local, path_of
 
 if TYPE_CHECKING:
     from rv_core import Kernel

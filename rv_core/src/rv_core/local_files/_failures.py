@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rv_core import AccessDeniedError, NotFoundError, NotWritableError, StorageError
-
-from rv_plugins.local._paths import is_file_uri
+from rv_core._errors import AccessDeniedError, NotFoundError, NotWritableError, StorageError
+from rv_core.local_files._paths import is_file_uri
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 

@@ -6,7 +6,7 @@ import os
 import re
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from rv_core import StorageError
+from rv_core._errors import StorageError
 
 _FILE_SCHEME = re.compile(r"file:", re.IGNORECASE)
 # Two characters at least: a single one is a Windows drive.

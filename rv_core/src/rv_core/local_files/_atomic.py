@@ -12,9 +12,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from rv_core import AlreadyExistsError, StorageError
-
-from rv_plugins.local._failures import is_folder, storage_error
+from rv_core._errors import AlreadyExistsError, StorageError
+from rv_core.local_files._failures import is_folder, storage_error
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -36,14 +35,15 @@ def is_part(name: str) -> bool:
 
 
 def open_for_writing(
-    path: str, uri: str, *, exclusive: bool = False, follow: bool = True
+    path: str, uri: str, *, exclusive: bool = False, follow: bool = True, durable: bool = True
 ) -> io.BufferedWriter:
     """A stream whose file takes the place of ``path`` when it is closed.
 
     Folders on the way are made. A device or a pipe is written as it is. ``exclusive``:
     `AlreadyExistsError`, here or on closing, where anything is at ``path``. ``follow``: a symbolic
     link at ``path`` stays, and the file it leads to is replaced; otherwise the link is.
-    Raises `StorageError`; ``uri`` is for its message.
+    ``durable``: once closed, the file survives a power cut; what can be had again need not wait
+    for the disk. Raises `StorageError`; ``uri`` is for its message.
     """
     try:
         if exclusive and os.path.lexists(path):
@@ -56,41 +56,48 @@ def open_for_writing(
             return open(target, "wb")  # replacing it would turn it into a file
         if old is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
-        return AtomicWriter(target, uri, old, exclusive=exclusive)
+        return AtomicWriter(target, uri, old, exclusive=exclusive, durable=durable)
     except OSError as error:
         raise storage_error(error, "write", uri) from error
 
 
 class AtomicWriter(io.BufferedWriter):
-    """Writes a hidden file beside ``target`` and moves it there on `close`.
+    """Writes a hidden file beside ``target``, ``part``, and moves it there on `close`.
 
     Leaving the ``with`` block by an exception, `abort`, a failed write and being forgotten
     unclosed all drop what was written.
     """
 
     def __init__(
-        self, target: str, uri: str, old: os.stat_result | None, *, exclusive: bool
+        self,
+        target: str,
+        uri: str,
+        old: os.stat_result | None = None,
+        *,
+        exclusive: bool = False,
+        durable: bool = True,
     ) -> None:
         self._target = target
         self._uri = uri
         self._exclusive = exclusive
+        self._durable = durable
         self._failure: StorageError | None = None
         self._pid = os.getpid()
         folder = os.path.dirname(target)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        self._part = os.path.join(folder, f".rv-{secrets.token_hex(8)}.part")
+        self.part = os.path.join(folder, f".rv-{secrets.token_hex(8)}.part")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # The system takes the umask off; a file that is overwritten is never more open than it was.
         mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
-        handle = os.open(self._part, flags | getattr(os, "O_CLOEXEC", 0), mode)
+        handle = os.open(self.part, flags | getattr(os, "O_CLOEXEC", 0), mode)
         try:
             if old is not None:
                 _keep_ownership(handle, old)
             super().__init__(io.FileIO(handle, "wb"), _BUFFER_BYTES)
         except BaseException:
             os.close(handle)
-            os.unlink(self._part)
+            os.unlink(self.part)
             raise
 
     def write(self, data: ReadableBuffer, /) -> int:
@@ -115,21 +122,23 @@ class AtomicWriter(io.BufferedWriter):
             if self._failure is not None:
                 raise self._failure
             self.flush()
-            os.fsync(self.fileno())
+            if self._durable:
+                os.fsync(self.fileno())
             super().close()
             self._publish()
         except OSError as error:
             raise self._failed(error) from error
         finally:
             self.abort()
-        _fsync_folder(os.path.dirname(self._target))
+        if self._durable:
+            _fsync_folder(os.path.dirname(self._target))
 
     def abort(self) -> None:
         """Drop what was written; nothing happens to a file that is published already."""
         self.raw.close()  # without the flush that closing the buffer would bring
         if os.getpid() == self._pid:  # a forked copy of this object leaves its parent's file alone
             with suppress(OSError):
-                os.unlink(self._part)
+                os.unlink(self.part)
 
     def __exit__(
         self,
@@ -153,13 +162,13 @@ class AtomicWriter(io.BufferedWriter):
 
     def _publish(self) -> None:
         if not self._exclusive:
-            os.replace(self._part, self._target)
+            os.replace(self.part, self._target)
             return
         try:
             if os.name == "nt":
-                os.rename(self._part, self._target)  # which on Windows replaces nothing
+                os.rename(self.part, self._target)  # which on Windows replaces nothing
             else:
-                os.link(self._part, self._target)
+                os.link(self.part, self._target)
         except FileExistsError:
             raise _exists(self._uri) from None
         except OSError as error:
@@ -174,7 +183,7 @@ class AtomicWriter(io.BufferedWriter):
             os.close(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         except FileExistsError:
             raise _exists(self._uri) from None
-        os.replace(self._part, self._target)
+        os.replace(self.part, self._target)
 
 
 def _exists(uri: str) -> AlreadyExistsError:
