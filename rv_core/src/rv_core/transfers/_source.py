@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from rv_core._errors import TransferError
+from rv_core._errors import StorageError
 
 if TYPE_CHECKING:
     from rv_core._filesystem import FileInfo
 
 
-class ChangedError(TransferError):
+class ChangedError(StorageError):
     """The file is not the version any more of which the first part was read."""
 
 

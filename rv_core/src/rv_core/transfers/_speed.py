@@ -28,11 +28,11 @@ class SpeedGuard:
         self._seconds += seconds
         if self._seconds < WINDOW_SECONDS:
             return
-        if self._bytes < MIN_BYTES_PER_SECOND * self._seconds:
+        count, self._bytes = self._bytes, 0
+        seconds, self._seconds = self._seconds, 0.0
+        if count < MIN_BYTES_PER_SECOND * seconds:
             raise TransferError(
-                f"{self._what} stalled: {self._bytes} bytes in {self._seconds:.0f} s",
+                f"{self._what} stalled: {count} bytes in {seconds:.0f} s",
                 hint="the network or the server is overloaded: try again later",
-                stalled=self._seconds,
+                stalled=seconds,
             )
-        self._bytes = 0
-        self._seconds = 0.0
