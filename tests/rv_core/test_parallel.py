@@ -86,6 +86,20 @@ def test_giving_up_reaches_those_that_ask() -> None:
     assert 1 <= len(cleaned) <= 2
 
 
+def test_the_one_who_waits_hears_the_time_go_by() -> None:
+    ticks: list[int] = []
+    go_on = threading.Event()
+
+    def tick() -> None:
+        ticks.append(threading.get_ident())
+        if len(ticks) == 2:
+            go_on.set()
+
+    list(run_parallel(lambda item, check: go_on.wait(30), range(3), 2, tick))
+    assert len(ticks) >= 2
+    assert set(ticks) == {threading.get_ident()}
+
+
 def test_ctrl_c_ends_a_process_whose_transfers_hang() -> None:
     script = textwrap.dedent("""
         import time

@@ -12,6 +12,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 GRACE_SECONDS: Final = 0.5
+TICK_SECONDS: Final = 0.2
 
 
 class Cancelled(BaseException):
@@ -19,7 +20,10 @@ class Cancelled(BaseException):
 
 
 def run_parallel(
-    do: Callable[[_T, Callable[[], None]], _R], items: Iterable[_T], threads: int
+    do: Callable[[_T, Callable[[], None]], _R],
+    items: Iterable[_T],
+    threads: int,
+    tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[_T, _R | BaseException]]:
     """Call ``do(item, check)`` for every item in ``threads`` threads.
 
@@ -28,7 +32,8 @@ def run_parallel(
     the iteration ends early (an exception such as Ctrl-C, or `close`), nothing new is begun,
     ``check()`` raises `Cancelled` in the threads, and those that do not hear of it within half a
     second are left to end by themselves: as daemons they do not hold up the end of the process,
-    as those of `concurrent.futures` would.
+    as those of `concurrent.futures` would. ``tick`` is called a few times a second by the thread
+    that iterates while it waits, so that it can tell how far the others have come.
     """
     todo: queue.SimpleQueue[_T | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[_T, _R | BaseException]] = queue.SimpleQueue()
@@ -45,6 +50,14 @@ def run_parallel(
             except BaseException as error:  # noqa: BLE001  the caller decides
                 done.put((item, error))
 
+    def ended() -> tuple[_T, _R | BaseException]:
+        while True:
+            try:
+                # Not for ever: on Windows, Ctrl-C is not heard in the middle of waiting.
+                return done.get(timeout=TICK_SECONDS)
+            except queue.Empty:
+                tick()
+
     workers: list[threading.Thread] = []
     running = 0
     left = iter(items)
@@ -58,10 +71,10 @@ def run_parallel(
             running += 1
             # One item per thread and one waiting each, so that no thread is ever idle.
             while running >= 2 * threads:
-                yield done.get()
+                yield ended()
                 running -= 1
         while running:
-            yield done.get()
+            yield ended()
             running -= 1
     finally:
         if running:
