@@ -23,6 +23,7 @@ PACKAGES = sorted(path.parent.name for path in ROOT.glob("rv_*/pyproject.toml"))
 OUT = ROOT / "out"
 DIST = ROOT / "dist"
 KNOWN_PLUGINS = ROOT / "rv_core" / "src" / "rv_core" / "known_plugins.json"
+SERVICES = ROOT / "tests" / "services" / "packages.txt"
 # Tools of the user's that would reach into an environment made here.
 ENVIRONMENT = {"PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -66,6 +67,20 @@ def tests(session: nox.Session) -> None:
     """All tests, in one environment that has every package."""
     install_all(session)
     session.run("pytest", *session.posargs, env=ENVIRONMENT)
+
+
+@nox.session
+def tests_services(session: nox.Session) -> None:
+    """The storage suites on Debian's nginx and OpenStack Swift, started and stopped here."""
+    packages = [line.split() for line in SERVICES.read_text().splitlines() if line[0] != "#"]
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/bin"])
+    if missing := [name for name, program in packages if not shutil.which(program, path=path)]:
+        line = f"apt-get install --no-install-recommends {' '.join(missing)}"
+        session.error(f"not installed: {', '.join(missing)}. Debian has them: {line}")
+    storage = [package for package in PACKAGES if package in {"rv_core", "rv_fs_http", "rv_fs_s3"}]
+    folders = [part for package in storage for part in ("-e", f"./{package}")]
+    session.install(*folders, "boto3", *test_requirements(*storage))
+    session.run("pytest", "tests/services", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
