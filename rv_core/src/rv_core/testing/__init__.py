@@ -5,29 +5,35 @@ Needs the extra ``rv-core[testing]``.
 
 from __future__ import annotations
 
-from rv_core.testing._faults import (
-    Before,
-    Chunked,
-    Drip,
-    DropHeaders,
-    DropRequestHeaders,
-    Fault,
-    FlipByte,
-    Gzip,
-    IgnoreRange,
-    NoLength,
-    Request,
-    Reset,
-    ResetUpload,
-    SetHeaders,
-    Stall,
-    StallUpload,
-    Status,
-    Truncate,
-)
-from rv_core.testing._proxy import FaultProxy, Injection
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rv_core.testing._faults import (
+        Before,
+        Chunked,
+        Drip,
+        DropHeaders,
+        DropRequestHeaders,
+        Fault,
+        FlipByte,
+        Gzip,
+        IgnoreRange,
+        NoLength,
+        Request,
+        Reset,
+        ResetUpload,
+        SetHeaders,
+        Stall,
+        StallUpload,
+        Status,
+        Truncate,
+    )
+    from rv_core.testing._filesystem_contract import NAMES, FileSystemContract, Put, Remove
+    from rv_core.testing._proxy import FaultProxy, Injection
 
 __all__ = [
+    "NAMES",
     "Before",
     "Chunked",
     "Drip",
@@ -35,11 +41,14 @@ __all__ = [
     "DropRequestHeaders",
     "Fault",
     "FaultProxy",
+    "FileSystemContract",
     "FlipByte",
     "Gzip",
     "IgnoreRange",
     "Injection",
     "NoLength",
+    "Put",
+    "Remove",
     "Request",
     "Reset",
     "ResetUpload",
@@ -49,3 +58,29 @@ __all__ = [
     "Status",
     "Truncate",
 ]
+
+# The proxy needs the standard library only; what needs pytest is imported when it is asked for.
+_CONTRACTS = {
+    "_filesystem_contract": ("NAMES", "FileSystemContract", "Put", "Remove"),
+}
+_HOME_OF = {name: home for home, names in _CONTRACTS.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        home = f"{__name__}.{_HOME_OF[name]}"
+        import pytest
+
+        # So that a failure shows the values, as in a test module of one's own.
+        pytest.register_assert_rewrite(home)
+        value = getattr(import_module(home), name)
+    elif name in __all__:
+        for home in ("_proxy", "_faults"):
+            module = import_module(f"{__name__}.{home}")
+            if hasattr(module, name):
+                value = getattr(module, name)
+                break
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
