@@ -5,6 +5,7 @@ uv is used where it is installed, and never required.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -136,12 +137,13 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The benchmarks; name one to run it alone (`nox -s bench -- chips`)."""
+    """The benchmarks; name one to run it alone (`nox -s bench -- chips`), its options after it."""
     install_all(session)
-    names = session.posargs or sorted(p.stem for p in (ROOT / "benchmarks").glob("bench_*.py"))
-    for name in names:
+    names = list(itertools.takewhile(lambda word: word[0] != "-", session.posargs))
+    options = session.posargs[len(names) :]
+    for name in names or sorted(p.stem for p in (ROOT / "benchmarks").glob("bench_*.py")):
         file = ROOT / "benchmarks" / f"bench_{name.removeprefix('bench_')}.py"
-        session.run("python", str(file), env=ENVIRONMENT)
+        session.run("python", str(file), *options, env=ENVIRONMENT)
 
 
 @nox.session(venv_backend="none")
