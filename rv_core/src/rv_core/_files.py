@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from rv_core._filesystem import FileInfo, OpenMode, check_size, copy_stream
+from rv_core._filesystem import FileInfo, ListedFile, OpenMode, copy_whole
 from rv_core._progress import OnProgress, ignore_progress
-from rv_core._scheme import LOCAL_SCHEME, scheme_of
 
 if TYPE_CHECKING:
     from rv_core._kernel import Kernel
@@ -25,7 +25,8 @@ class Files:
         self._kernel = kernel
 
     def open(self, uri: str, mode: OpenMode = "rb") -> BinaryIO:
-        """A binary stream; see `FileSystem.open` for what the modes promise."""
+        """A binary stream; see `FileSystem.open` for what the modes promise. For reading it is
+        seekable where the storage can read from the middle of a file."""
         return self._kernel.filesystem(uri, "r" if mode == "rb" else "w").open(uri, mode)
 
     def info(self, uri: str) -> FileInfo:
@@ -39,6 +40,10 @@ class Files:
 
     def list_paths(self, uri: str, ext: str = "") -> Iterator[str]:
         return self._kernel.filesystem(uri).list_paths(uri, ext)
+
+    def list_files(self, uri: str, ext: str = "") -> Iterator[ListedFile]:
+        """As `list_paths`, with each file's name below the folder, its size, time and etag."""
+        return self._kernel.filesystem(uri).list_files(uri, ext)
 
     def delete(self, uri: str) -> None:
         self._kernel.filesystem(uri, "w").delete(uri)
@@ -60,14 +65,48 @@ class Files:
         return self._kernel.filesystem(uri).local_path(uri)
 
     def copy(self, src_uri: str, dst_uri: str, on_progress: OnProgress = ignore_progress) -> None:
-        """Copy one file between any two systems, streaming."""
+        """Copy one file between any two systems, in constant memory.
+
+        At ``dst_uri`` there is the whole file afterwards, or what was there before.
+        """
         source, target = self._kernel.filesystem(src_uri), self._kernel.filesystem(dst_uri, "w")
-        if scheme_of(src_uri) == LOCAL_SCHEME:
+        if source.is_local:
             target.copy_to(source.local_path(src_uri), dst_uri, on_progress)
+        elif target.is_local:
+            from rv_core.local_files import path_of
+
+            # A symbolic link stays, as it does where local storage writes: its target is replaced.
+            path = Path(path_of(dst_uri))
+            source.copy_from(src_uri, path.resolve() if path.is_symlink() else path, on_progress)
         else:
-            size = source.info(src_uri).size
-            with source.open(src_uri) as reader, target.open(dst_uri, "wb") as writer:
-                check_size(src_uri, copy_stream(reader, writer, size, on_progress), size)
+            sink = partial(target.open, dst_uri, "wb")
+            copy_whole(source, src_uri, source.info(src_uri), sink, on_progress)
+
+    def sync(
+        self,
+        src_uri: str,
+        dst_uri: str,
+        delete: bool = False,
+        allow_empty: bool = False,
+        on_progress: OnProgress = ignore_progress,
+    ) -> None:
+        """Make the folder ``dst_uri`` hold what the folder ``src_uri`` holds, in any two systems.
+
+        As `FileSystem.sync_from_dir` and `sync_to_dir` do between storage and a local folder.
+        Raises `NotFoundError` where nothing is below ``src_uri``, and `StorageError` where one
+        folder lies in the other.
+        """
+        from rv_core._sync import sync
+        from rv_core._sync_sides import side_of
+
+        sync(
+            side_of(self._kernel.filesystem(src_uri), src_uri, required=True),
+            side_of(self._kernel.filesystem(dst_uri, "w"), dst_uri),
+            delete=delete,
+            allow_empty=allow_empty,
+            on_progress=on_progress,
+            cache=self._kernel.cache,
+        )
 
     def sync_from_dir(
         self,

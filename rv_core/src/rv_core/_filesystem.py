@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import os
-import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final, Literal
 
 import attrs
 
-from rv_core import _sync
-from rv_core._errors import IntegrityError, NotFoundError, StorageError
+from rv_core._errors import IntegrityError, NotFoundError
 from rv_core._progress import OnProgress, Progress, ignore_progress
-from rv_core._scheme import join, without_secrets
+from rv_core._scheme import without_secrets
 
 if TYPE_CHECKING:
     from rv_core.cache import Cache
 
 Mode = Literal["r", "w"]
 OpenMode = Literal["rb", "wb", "xb"]
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES: Final = 1 << 20
+ATTEMPTS: Final = 3
+"""How often a file is copied that keeps being replaced meanwhile."""
 
 
 @attrs.frozen
@@ -57,10 +58,13 @@ class FileSystem(ABC):
     raise `NotWritableError` from `open` (for writing) and `delete`, before any I/O.
 
     All methods raise `NotFoundError`, `AccessDeniedError`, `NotWritableError`, `TransferError`
-    or another `StorageError`; no credential or signed query is ever part of a message.
+    or another `StorageError`; no credential or signed query is ever part of a message. They are
+    called from several threads at once.
     """
 
     writable: ClassVar[bool] = True
+    is_local: ClassVar[bool] = False
+    """Whether its files are this machine's, so that whoever copies may go by their paths."""
     transfers_at_once: ClassVar[int] = 16
     """How many small files a sync moves at the same time."""
     cache: Cache | None = None
@@ -97,11 +101,11 @@ class FileSystem(ABC):
 
     def uri_below(self, folder: str, name: str) -> str:
         """The URI of the file that is called ``name`` (``/`` between) below a folder."""
-        return join(folder, name)
+        return folder_of(folder) + name
 
     def name_below(self, folder: str, uri: str) -> str:
         """The inverse of `uri_below`; for the URI of the folder itself, its last part."""
-        root = folder.rstrip("/") + "/"
+        root = folder_of(folder)
         return uri[len(root) :] if uri.startswith(root) else uri.rpartition("/")[2]
 
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
@@ -141,28 +145,18 @@ class FileSystem(ABC):
 
     def copy_from(
         self, uri: str, path: str | Path, on_progress: OnProgress = ignore_progress
-    ) -> None:
-        """Download to a local path, which holds the whole file or is left as it was.
+    ) -> FileInfo | None:
+        """Download to a local path, which holds the whole file or is left as it was; a symbolic
+        link there is replaced.
 
-        Raises `IntegrityError` where another number of bytes arrives than `info` promises.
+        May return what is known of the version that was downloaded. Raises `IntegrityError` where
+        another number of bytes arrives than `info` promises.
         """
-        target = Path(path)
-        size = self.info(uri).size
-        # As storage names its unfinished files everywhere: hidden, and short on any file system.
-        part = target.parent / f".rv-{secrets.token_hex(8)}.part"
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("xb") as sink, self.open(uri) as source:
-                check_size(uri, copy_stream(source, sink, size, on_progress), size)
-            part.replace(target)
-        except OSError as error:
-            why = error.strerror or error
-            raise StorageError(
-                f"{without_secrets(uri)} cannot be copied to {target}: {why}"
-            ) from error
-        finally:
-            with suppress(OSError):
-                part.unlink()
+        from rv_core.local_files import open_for_writing
+
+        target = os.fspath(path)
+        sink = partial(open_for_writing, target, target, follow=False, durable=False)
+        return copy_whole(self, uri, self.info(uri), sink, on_progress)
 
     def copy_if_changed(
         self,
@@ -179,15 +173,21 @@ class FileSystem(ABC):
         found = self.info(uri)
         if known is not None and same_version(found, known):
             return None
-        self.copy_from(uri, path, on_progress)
-        return found
+        return self.copy_from(uri, path, on_progress) or found
 
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
-    ) -> None:
-        """Upload a local file."""
-        with Path(path).open("rb") as source, self.open(uri, "wb") as sink:
-            copy_stream(source, sink, os.fstat(source.fileno()).st_size, on_progress)
+    ) -> FileInfo | None:
+        """Upload a local file. May return what is known of it where it is now, with an ``etag``:
+        a sync then need not ask for it."""
+        from rv_core.local_files import failures
+
+        with ExitStack() as opened:
+            with failures("read", os.fspath(path)):
+                source = opened.enter_context(Path(path).open("rb"))
+            size = os.fstat(source.fileno()).st_size
+            copy_stream(source, opened.enter_context(self.open(uri, "wb")), size, on_progress)
+        return None
 
     def sync_from_dir(
         self,
@@ -197,8 +197,17 @@ class FileSystem(ABC):
         on_progress: OnProgress = ignore_progress,
     ) -> None:
         """Make a local folder hold what lies below ``src_uri``; what is unchanged is left alone.
-        With ``delete``, local files that are not there are removed, unless nothing is there."""
-        _sync.from_dir(self, src_uri, Path(dest_dir), delete, on_progress)
+
+        With ``delete``, local files that are not there are removed, unless nothing is there.
+        Unchanged: size and time are the same, and etag and local time are what they were after
+        the last sync of the two, of which a record is kept in the cache's folder. One file's
+        failure does not stop the others; at the end a `StorageError` names those that failed, or
+        that would have left the folder, and then nothing is deleted.
+        """
+        from rv_core._sync import sync
+        from rv_core._sync_sides import Folder, side_of
+
+        sync(side_of(self, src_uri), Folder(dest_dir), delete=delete, on_progress=on_progress)
 
     def sync_to_dir(
         self,
@@ -209,9 +218,22 @@ class FileSystem(ABC):
         on_progress: OnProgress = ignore_progress,
     ) -> None:
         """Make the files below ``dest_uri`` those of a local folder; what is unchanged is left
-        alone. With ``delete``, files that are not in the folder are removed; an empty folder
-        deletes nothing unless ``allow_empty``."""
-        _sync.to_dir(self, Path(src_dir), dest_uri, delete, allow_empty, on_progress)
+        alone, and symbolic links are left out.
+
+        With ``delete``, files that are not in the folder are removed; an empty folder deletes
+        nothing unless ``allow_empty``. Otherwise as `sync_from_dir`; without a record of an
+        earlier sync, unchanged means: of the same size, and not older than the local file.
+        """
+        from rv_core._sync import sync
+        from rv_core._sync_sides import Folder, side_of
+
+        sync(
+            Folder(src_dir),
+            side_of(self, dest_uri),
+            delete=delete,
+            allow_empty=allow_empty,
+            on_progress=on_progress,
+        )
 
     def local_path(self, uri: str) -> Path:
         """A local file with the content of the URI, from the cache where it is still current.
@@ -219,6 +241,14 @@ class FileSystem(ABC):
         from rv_core.cache import Cache
 
         return (self.cache or Cache()).fetch(self, uri)
+
+
+def folder_of(uri: str) -> str:
+    """The URI of a folder, ending in exactly one slash, so that `bus` does not match `bush/`."""
+    scheme, colon, rest = uri.partition("://")
+    if not colon:
+        return uri.rstrip("/") + "/"
+    return f"{scheme}://{rest.rstrip('/')}/" if rest else uri
 
 
 def same_version(one: FileInfo, other: FileInfo) -> bool:
@@ -229,6 +259,32 @@ def same_version(one: FileInfo, other: FileInfo) -> bool:
     if one.last_modified is None or one.size is None:
         return False
     return (one.size, one.last_modified) == (other.size, other.last_modified)
+
+
+def copy_whole(
+    fs: FileSystem,
+    uri: str,
+    found: FileInfo,
+    open_sink: Callable[[], BinaryIO],
+    on_progress: OnProgress = ignore_progress,
+) -> FileInfo:
+    """Copy a file into a stream that is published when it is closed, in constant memory.
+
+    ``found``: what is known of the file. Where it is replaced meanwhile, so that its size is
+    another, it is copied anew. Returns what is known of the version that was copied; raises
+    `IntegrityError` where another number of bytes arrives than is promised.
+    """
+    attempts = 1
+    while True:
+        try:
+            with fs.open(uri) as source, open_sink() as sink:
+                check_size(uri, copy_stream(source, sink, found.size, on_progress), found.size)
+            return found
+        except IntegrityError:
+            now = fs.info(uri)
+            if now == found or attempts == ATTEMPTS:
+                raise
+            found, attempts = now, attempts + 1
 
 
 def copy_stream(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -14,18 +15,45 @@ _POLL_SECONDS = 0.05
 
 @contextmanager
 def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the lock file at ``path``; yields whether it is held (always, with ``wait``)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as handle:
-        held = _try_lock(handle)
-        while wait and not held:
-            time.sleep(_POLL_SECONDS)
+    """Hold the lock file at ``path``; yields whether it is held (always, with ``wait``).
+
+    Whoever holds it may remove the file, and its folder: those who wait make a new one.
+    """
+    handle = _opened(path)
+    try:
+        while True:
             held = _try_lock(handle)
+            if _is_at(path, handle):
+                if held or not wait:
+                    break
+                time.sleep(_POLL_SECONDS)
+            else:  # it was removed, and what we hold keeps nobody out
+                if held:
+                    _unlock(handle)
+                handle.close()
+                handle = _opened(path)
         try:
             yield held
         finally:
             if held:
                 _unlock(handle)
+    finally:
+        handle.close()
+
+
+def _opened(path: Path) -> IO[bytes]:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):  # the folder was removed again
+            return path.open("ab")
+
+
+def _is_at(path: Path, handle: IO[bytes]) -> bool:
+    """Whether an open file is still the one of this name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 if sys.platform == "win32":

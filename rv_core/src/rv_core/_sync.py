@@ -1,107 +1,368 @@
-"""A folder made equal to another, one of them local; unchanged files are not transferred."""
+"""A folder made equal to another, in any two places; unchanged files are not transferred."""
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Final
 
-from rv_core._errors import StorageError
-from rv_core._progress import OnProgress, Progress
-from rv_core._scheme import join, without_secrets
+import attrs
+
+from rv_core._errors import (
+    AccessDeniedError,
+    IntegrityError,
+    NotFoundError,
+    NotWritableError,
+    StorageError,
+    TransferError,
+)
+from rv_core._filesystem import FileInfo, copy_whole
+from rv_core._progress import OnProgress, Progress, ignore_progress
+from rv_core._sync_names import (
+    Links,
+    colliding,
+    fold_of,
+    why_never,
+    why_not_elsewhere,
+    why_not_on_disk,
+)
+from rv_core._sync_record import Record
+from rv_core._sync_sides import Folder, Item, Place, Side, refuse_overlap
+from rv_core.local_files import failures
 
 if TYPE_CHECKING:
-    from rv_core._filesystem import FileSystem
+    from rv_core.cache import Cache
+
+logger = logging.getLogger(__name__)
+
+ON_DISK_AT_ONCE: Final = 8
+LARGE_BYTES: Final = 32 << 20
+LARGE_AT_ONCE: Final = 4
+"""Large files are few at a time: each is moved in several streams where the storage can."""
+
+_NAMED: Final = 10
+_SAME_SECONDS: Final = 1.0
+_FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
-def from_dir(
-    fs: FileSystem, src_uri: str, dest_dir: Path, delete: bool, on_progress: OnProgress
+def sync(
+    source: Side,
+    target: Side,
+    *,
+    delete: bool = False,
+    allow_empty: bool = False,
+    on_progress: OnProgress = ignore_progress,
+    cache: Cache | None = None,
 ) -> None:
-    """See `FileSystem.sync_from_dir`. Unchanged: same size, and the same time of last change."""
-    root = folder_of(src_uri)
-    names = {uri[len(root) :]: uri for uri in fs.list_paths(root)}
-    refused = [name for name in names if not _is_safe(dest_dir, name)]
-    kept = {name: uri for name, uri in names.items() if name not in refused}
-    for done, (name, uri) in enumerate(sorted(kept.items())):
-        target = dest_dir / name
-        info = fs.info(uri)
-        if not _is_current(target, info.size, info.last_modified):
-            fs.copy_from(uri, target)
-            if info.last_modified is not None:
-                seconds = info.last_modified.timestamp()
-                os.utime(target, (seconds, seconds))
-        on_progress(Progress("sync", done + 1, len(kept), "file", name))
-    if delete and kept and not refused:
-        for name, path in local_files(dest_dir):
-            if name not in kept:
-                path.unlink()
-    if refused:
-        raise StorageError(
-            f"{without_secrets(src_uri)} holds {len(refused)} name(s) that would leave the folder "
-            f"{dest_dir}: {', '.join(map(repr, sorted(refused)[:5]))}",
-            hint="all other files were transferred; rename or delete these at their source",
-        )
+    """Make ``target`` hold the files of ``source``; see `FileSystem.sync_from_dir`.
+
+    Both sides are listed before anything is changed. ``on_progress`` hears of files, with the
+    values ``bytes`` and ``total_bytes``, from this thread alone. Ctrl-C ends it within a second:
+    files that are complete stay, others are as they were. ``cache``: whose folder keeps the record.
+    """
+    refuse_overlap(source, target, delete)
+    here = source.listing()
+    there = target.listing_as_target()
+    if not here and not allow_empty and isinstance(source, Place) and source.required:
+        raise NotFoundError(f"there are no files below {source.shown}")
+    record = Record(_cache_of(source, target, cache).folder, source, target)
+    record.keep_only(set(here))
+    work = _Sync(source, target, here, there, record, on_progress)
+    try:
+        work.transfer()
+    finally:
+        record.save()
+    if error := work.error():
+        raise error
+    gone = {name: item for name, item in there.items() if name not in here}
+    if delete and gone and (here or allow_empty):
+        target.delete(work.without_collisions(gone))
 
 
-def to_dir(
-    fs: FileSystem,
-    src_dir: Path,
-    dest_uri: str,
-    delete: bool,
-    allow_empty: bool,
-    on_progress: OnProgress,
-) -> None:
-    """See `FileSystem.sync_to_dir`. Unchanged: same size, and not older than the local file."""
-    if not src_dir.is_dir():
-        raise StorageError(f"{src_dir} is not a folder", hint="only a folder can be synced")
-    root = folder_of(dest_uri)
-    there = {uri[len(root) :]: uri for uri in fs.list_paths(root)}
-    here = dict(local_files(src_dir))
-    for done, (name, path) in enumerate(sorted(here.items())):
-        if name not in there or not _is_uploaded(fs, there[name], path):
-            fs.copy_to(path, join(root, name))
-        on_progress(Progress("sync", done + 1, len(here), "file", name))
-    if delete and (here or allow_empty):
-        for name, uri in there.items():
-            if name not in here:
-                fs.delete(uri)
+def _cache_of(source: Side, target: Side, cache: Cache | None) -> Cache:
+    from rv_core.cache import Cache
+
+    for side in (source, target):
+        if cache is None and isinstance(side, Place):
+            cache = side.fs.cache
+    return cache or Cache()
 
 
-def local_files(root: Path) -> Iterator[tuple[str, Path]]:
-    """The regular files below a folder as (name with forward slashes, path), in order.
-    Symbolic links are left out: what they lead to may lie outside."""
-    for folder, subfolders, files in os.walk(root):
-        subfolders.sort()
-        for file in sorted(files):
-            path = Path(folder, file)
-            if path.is_file() and not path.is_symlink():
-                yield path.relative_to(root).as_posix(), path
+@attrs.define
+class _Failures:
+    """What went wrong with single files."""
+
+    names: list[str] = attrs.field(factory=list)
+    first: Exception | None = None
+    kinds: set[type] = attrs.field(factory=set)
+    in_a_row: int = 0
+
+    def add(self, name: str, error: Exception) -> None:
+        self.names.append(name)
+        self.first = self.first or error
+        self.kinds.add(_kind_of(error))
+        self.in_a_row = self.in_a_row + 1 if isinstance(error, TransferError) else 0
 
 
-def folder_of(uri: str) -> str:
-    """The URI of a folder, ending in exactly one slash, so that `bus` does not match `bush/`."""
-    return uri.rstrip("/") + "/"
+class _Sync:
+    """One sync whose sides were listed: what is to be done, doing it, and what came of it."""
+
+    def __init__(
+        self,
+        source: Side,
+        target: Side,
+        here: dict[str, Item],
+        there: dict[str, Item],
+        record: Record,
+        on_progress: OnProgress,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._here = here
+        self._there = there
+        self._record = record
+        self._on_progress = on_progress
+        self._copy = _copier(source, target)
+        self._refused = self._names_refused()
+        self._failures = _Failures()
+        self._given_up = False
+        self._not_tried = 0
+        self._blind: list[str] = []  # uploaded, and nobody said what they are now
+        self._lock = threading.Lock()
+        self._moving: dict[str, float] = {}
+        self._moved = 0.0
+        self._done = 0
+
+    def transfer(self) -> None:
+        """Copy what is not there or another version; failures of single files are kept."""
+        names = [name for name in sorted(self._here) if name not in self._refused]
+        todo = [name for name in names if not self._is_current(name)]
+        self._done = len(names) - len(todo)
+        sizes = [self._here[name].size for name in todo]
+        total_bytes = None if None in sizes else sum(size or 0 for size in sizes)
+
+        def report(name: str = "") -> None:
+            with self._lock:
+                moved = self._moved + sum(self._moving.values())
+            values = {"bytes": moved}
+            if total_bytes is not None:
+                values["total_bytes"] = float(total_bytes)
+            self._on_progress(Progress("sync", self._done, len(names), "file", name, values))
+
+        if self._done:
+            report()
+        large = [name for name in todo if (self._here[name].size or 0) > LARGE_BYTES]
+        small = [name for name in todo if (self._here[name].size or 0) <= LARGE_BYTES]
+        places = [s for s in (self._source, self._target) if isinstance(s, Place)]
+        at_once = min((p.fs.transfers_at_once for p in places), default=ON_DISK_AT_ONCE)
+        for some, threads in ((small, at_once), (large, min(LARGE_AT_ONCE, at_once))):
+            if self._given_up:
+                self._not_tried += len(some)
+            else:
+                self._run(some, threads, report)
+        self._look_again()
+
+    def _run(self, names: list[str], threads: int, report: Callable[[str], None]) -> None:
+        from rv_core.transfers import run_parallel
+
+        ended = 0
+        with closing(run_parallel(self._one, names, threads, lambda: report(""))) as results:
+            for name, result in results:
+                ended += 1
+                with self._lock:
+                    self._moved += self._moving.pop(name, 0.0)
+                if isinstance(result, StorageError | OSError):
+                    self._failures.add(name, result)
+                    if _is_hopeless(result) or self._failures.in_a_row >= threads:
+                        self._given_up, self._not_tried = True, len(names) - ended
+                        return
+                elif isinstance(result, BaseException):
+                    raise result
+                else:
+                    self._failures.in_a_row = 0
+                    self._done += 1
+                    report(name)
+
+    def _one(self, name: str, check: Callable[[], None]) -> None:
+        def moved(progress: Progress) -> None:
+            check()
+            if progress.unit == "B":
+                with self._lock:
+                    self._moving[name] = progress.done
+
+        check()
+        item = self._here[name]
+        try:
+            copied, made = self._copy(item, self._target.place_of(name), moved)
+        except (StorageError, OSError):
+            if isinstance(self._source, Folder) and not os.path.lexists(item.place):
+                logger.info("%s went away while its folder was being synced", item.place)
+                return
+            raise
+        if made is None:
+            with self._lock:
+                self._blind.append(name)
+        else:
+            self._record.keep(name, copied, made)
+
+    def _is_current(self, name: str) -> bool:
+        here, there = self._here[name], self._there.get(name)
+        if there is None:
+            return False
+        if name in self._record:
+            return self._record.holds(name, here, there)
+        if here.size != there.size or here.size is None:
+            return False
+        if here.changed is None or there.changed is None:
+            return False
+        if isinstance(self._target, Folder):
+            same = abs(here.changed - there.changed) < _SAME_SECONDS
+        else:
+            same = there.changed >= here.changed
+        if same:
+            self._record.keep(name, here, there)
+        return same
+
+    def _names_refused(self) -> dict[str, str]:
+        """The names that are not taken to the target, and why."""
+        refused = {}
+        folder = self._target if isinstance(self._target, Folder) else None
+        links = Links(folder.path) if folder else None
+        if folder is None:
+            refusal = why_not_elsewhere
+        else:
+            refusal = why_never if isinstance(self._source, Folder) else why_not_on_disk
+        for name in self._here:
+            why = refusal(name)
+            if why is None and links and name not in self._there and links.on_the_way_to(name):
+                why = "would leave the folder through a symbolic link"
+            if why is not None:
+                refused[name] = why
+        if folder is not None:
+            for name, other in self._collisions(set(self._here) - set(refused), folder).items():
+                refused[name] = f"clashes with {other!r} on this disk"
+        return refused
+
+    def _collisions(self, names: set[str], folder: Folder) -> dict[str, str]:
+        found = colliding(names)
+        if not found:
+            return {}
+        # Most disks tell apart what some do not: ask this one.
+        with failures("write", folder.shown):
+            folder.path.mkdir(parents=True, exist_ok=True)
+        return colliding(names, fold_of(folder.path))
+
+    def without_collisions(self, gone: dict[str, Item]) -> dict[str, Item]:
+        """What may be deleted: no file that goes, on this disk, by a name that was synced too."""
+        if not isinstance(self._target, Folder) or not colliding([*self._here, *gone]):
+            return gone
+        folded = fold_of(self._target.path)
+        kept = {folded(name) for name in self._here}
+        return {name: item for name, item in gone.items() if folded(name) not in kept}
+
+    def _look_again(self) -> None:
+        """Ask what was uploaded for its etags, with one listing, where uploading did not tell."""
+        if not self._blind:
+            return
+        with suppress(StorageError):  # then the next sync goes by sizes and times
+            found = self._target.listing_as_target()
+            for name in self._blind:
+                here = self._here[name]
+                if name in found and found[name].size == here.size:
+                    self._record.keep(name, here, found[name])
+
+    def error(self) -> StorageError | None:
+        """The one error that names all files that are not where they should be."""
+        said, hint = [], None
+        kinds = set(self._failures.kinds)
+        if self._refused:
+            names = sorted(self._refused)
+            said.append(
+                f"{self._source.shown} holds {len(names)} name(s) that cannot be taken to "
+                f"{self._target.shown}: {_named(names)} ({self._refused[names[0]]})"
+            )
+            hint = "all other files were transferred; rename or delete these at their source"
+            kinds.add(StorageError)
+        if first := self._failures.first:
+            names = sorted(self._failures.names)
+            left = f", and {self._not_tried} were not tried" if self._not_tried else ""
+            said.append(
+                f"{len(names)} file(s) could not be brought from {self._source.shown} to "
+                f"{self._target.shown}: {_named(names)}{left}; the first said: {first}"
+            )
+            hint = getattr(first, "hint", None) or "a further sync tries these again"
+        if not said:
+            return None
+        kind = kinds.pop() if len(kinds) == 1 else StorageError
+        error: StorageError = kind("; ".join(said), hint=hint)
+        error.__cause__ = self._failures.first
+        return error
 
 
-def _is_safe(root: Path, name: str) -> bool:
-    """Whether a key stays below the folder as a file name, through no symbolic link."""
-    parts = name.split("/")
-    if any(part in ("", ".", "..") or "\0" in part or "\\" in part for part in parts):
-        return False
-    parents = [root.joinpath(*parts[:n]) for n in range(1, len(parts))]
-    return not any(parent.is_symlink() for parent in parents)
+Copier = Callable[[Item, str, OnProgress], tuple[Item, Item | None]]
+"""Copies one file to a place; returns what is known of it there and here, now."""
 
 
-def _is_current(path: Path, size: int | None, last_modified: datetime | None) -> bool:
-    if size is None or last_modified is None or not path.is_file() or path.is_symlink():
-        return False
-    found = path.stat()
-    return found.st_size == size and abs(found.st_mtime - last_modified.timestamp()) < 1
+def _copier(source: Side, target: Side) -> Copier:
+    if isinstance(source, Place):
+        if isinstance(target, Folder):
+            return lambda item, place, moved: _download(source, item, place, moved)
+        return lambda item, place, moved: _between(source, target, item, place, moved)
+    if isinstance(target, Folder):
+        return _on_this_machine
+    return lambda item, place, moved: _upload(target, item, place, moved)
 
 
-def _is_uploaded(fs: FileSystem, uri: str, path: Path) -> bool:
-    info, found = fs.info(uri), path.stat()
-    newer = info.last_modified is not None and info.last_modified.timestamp() >= found.st_mtime
-    return info.size == found.st_size and newer
+def _download(source: Place, item: Item, place: str, moved: OnProgress) -> tuple[Item, Item]:
+    info = source.fs.copy_from(item.place, place, moved)
+    if info is not None:
+        item = source.item(item.place, info)
+    return item, _with_its_time(place, item)
+
+
+def _on_this_machine(item: Item, place: str, moved: OnProgress) -> tuple[Item, Item]:
+    from rv_core.local_files import copy_into, open_for_writing
+
+    # Not flushed to the disk one by one: after a power cut, the next sync sees which are not whole.
+    with open_for_writing(place, place, follow=False, durable=False) as sink:
+        copy_into(item.place, item.place, sink, moved)
+    return item, _with_its_time(place, item)
+
+
+def _with_its_time(place: str, item: Item) -> Item:
+    if item.changed is not None:
+        os.utime(place, (item.changed, item.changed))
+    return Folder.item(place)
+
+
+def _upload(target: Place, item: Item, place: str, moved: OnProgress) -> tuple[Item, Item | None]:
+    info = target.fs.copy_to(item.place, place, moved)
+    return item, None if info is None else target.item(place, info)
+
+
+def _between(
+    source: Place, target: Place, item: Item, place: str, moved: OnProgress
+) -> tuple[Item, None]:
+    found = FileInfo(item.size)
+    copy_whole(source.fs, item.place, found, lambda: target.fs.open(place, "wb"), moved)
+    return item, None
+
+
+def _kind_of(error: Exception) -> type[StorageError]:
+    kinds = (AccessDeniedError, IntegrityError, NotFoundError, NotWritableError, TransferError)
+    return next((kind for kind in kinds if isinstance(error, kind)), StorageError)
+
+
+def _is_hopeless(error: Exception) -> bool:
+    """Whether the disk is full, so that the others need not be tried."""
+    causes = (error, error.__cause__)
+    return any(isinstance(cause, OSError) and cause.errno in _FULL for cause in causes)
+
+
+def _named(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(repr, names[:_NAMED])) + more

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @hookimpl
 def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem | None:
-    storage = _local()
+    storage = _local(kernel.config.get("local", "fsync", True))
     return storage if storage.matches_uri(uri) else None
 
 
 @cache
-def _local() -> LocalFileSystem:
-    """One object for all kernels: it has no state."""
+def _local(fsync: bool) -> LocalFileSystem:
+    """One object for all kernels of this setting: it has no state."""
     from rv_plugins.local import LocalFileSystem
 
-    return LocalFileSystem()
+    return LocalFileSystem(fsync=fsync)

@@ -1,19 +1,26 @@
 """Files on this machine: which path a URI names, and files that appear whole or not at all."""
 
-from rv_core.local_files._atomic import AtomicWriter, is_part, open_for_writing
+from rv_core.local_files._atomic import AtomicWriter, open_for_writing
+from rv_core.local_files._copying import copy_into
 from rv_core.local_files._failures import failures, is_folder, storage_error
-from rv_core.local_files._paths import is_file_uri, is_local, path_of, quote, uri_of
+from rv_core.local_files._parts import is_part, names_that_fold
+from rv_core.local_files._paths import is_file_uri, is_local, path_of, quote, unquote, uri_of
+from rv_core.local_files._walking import walk
 
 __all__ = [
     "AtomicWriter",
+    "copy_into",
     "failures",
     "is_file_uri",
     "is_folder",
     "is_local",
     "is_part",
+    "names_that_fold",
     "open_for_writing",
     "path_of",
     "quote",
     "storage_error",
+    "unquote",
     "uri_of",
+    "walk",
 ]

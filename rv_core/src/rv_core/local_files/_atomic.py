@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import os
-import re
-import secrets
 import stat
 from contextlib import suppress
 from types import TracebackType
@@ -14,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from rv_core._errors import AlreadyExistsError, StorageError
 from rv_core.local_files._failures import is_folder, storage_error
+from rv_core.local_files._parts import part_name, sweep
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_PART: Final = re.compile(r"\.rv-[0-9a-f]{16}\.part\Z")
 _BUFFER_BYTES: Final = 1 << 18
 _NO_HARD_LINKS: Final = {
     errno.EPERM,
@@ -27,11 +25,6 @@ _NO_HARD_LINKS: Final = {
     getattr(errno, "ENOTSUP", errno.ENOSYS),
     getattr(errno, "EOPNOTSUPP", errno.ENOSYS),
 }
-
-
-def is_part(name: str) -> bool:
-    """Whether a file of this name is one that a writer has not published (yet)."""
-    return _PART.match(name) is not None
 
 
 def open_for_writing(
@@ -45,6 +38,8 @@ def open_for_writing(
     ``durable``: once closed, the file survives a power cut; what can be had again need not wait
     for the disk. Raises `StorageError`; ``uri`` is for its message.
     """
+    if path.endswith(("/", os.sep)):
+        raise is_folder("write", uri)
     try:
         if exclusive and os.path.lexists(path):
             raise _exists(uri)
@@ -65,7 +60,7 @@ class AtomicWriter(io.BufferedWriter):
     """Writes a hidden file beside ``target``, ``part``, and moves it there on `close`.
 
     Leaving the ``with`` block by an exception, `abort`, a failed write and being forgotten
-    unclosed all drop what was written.
+    unclosed all drop what was written. What writers that died left in the folder goes too.
     """
 
     def __init__(
@@ -86,7 +81,7 @@ class AtomicWriter(io.BufferedWriter):
         folder = os.path.dirname(target)
         if folder:
             os.makedirs(folder, exist_ok=True)
-        self.part = os.path.join(folder, f".rv-{secrets.token_hex(8)}.part")
+        self.part = os.path.join(folder, part_name())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # The system takes the umask off; a file that is overwritten is never more open than it was.
         mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
@@ -99,6 +94,7 @@ class AtomicWriter(io.BufferedWriter):
             os.close(handle)
             os.unlink(self.part)
             raise
+        sweep(folder)
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Like any stream's; raises `StorageError` where the disk is full or fails."""

@@ -57,6 +57,12 @@ def quote(path: str, *, windows: bool = os.name == "nt") -> str:
     return quote_from_bytes(raw, _SAFE)
 
 
+def unquote(part: str, *, windows: bool = os.name == "nt") -> str:
+    """The inverse of `quote`."""
+    raw = unquote_to_bytes(part)
+    return raw.decode("utf-8", "surrogatepass") if windows else os.fsdecode(raw)
+
+
 def _path_of_file_uri(uri: str, windows: bool) -> str:
     rest = uri[len("file:") :]
     host = ""
@@ -72,8 +78,7 @@ def _path_of_file_uri(uri: str, windows: bool) -> str:
             f"{uri!r} names the host {host!r}; local storage holds this machine's files only",
             hint=f"an absolute path has three slashes: file:///{host}{rest}",
         )
-    raw = unquote_to_bytes(rest)
-    path = raw.decode("utf-8", "surrogatepass") if windows else os.fsdecode(raw)
+    path = unquote(rest, windows=windows)
     if not path.startswith("/"):
         raise StorageError(
             f"{uri!r} names no absolute path",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
 _T = TypeVar("_T")
@@ -24,7 +24,7 @@ def run_parallel(
     items: Iterable[_T],
     threads: int,
     tick: Callable[[], None] = lambda: None,
-) -> Iterator[tuple[_T, _R | BaseException]]:
+) -> Generator[tuple[_T, _R | BaseException], None, None]:
     """Call ``do(item, check)`` for every item in ``threads`` threads.
 
     Yields each item with what came of it, in the order they end; an error is yielded, not raised.

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
-from rv_core import FileInfo, FileSystem, Mode, OnProgress, OpenMode, Progress, StorageError
+from rv_core import FileInfo, FileSystem, ListedFile, Mode, NotFoundError, OnProgress, OpenMode
 from rv_core import ignore_progress as _ignore
 from rv_core.local_files import (
+    copy_into,
     failures,
     is_file_uri,
     is_folder,
@@ -21,22 +20,25 @@ from rv_core.local_files import (
     open_for_writing,
     path_of,
     quote,
+    unquote,
 )
 
-from rv_plugins.local._folders import refuse_precious, remove_tree, walk
-
-logger = logging.getLogger(__name__)
-
-_CHUNK_BYTES: Final = 8 << 20
+from rv_plugins.local._folders import files_below, refuse_precious, remove_tree
 
 
 class LocalFileSystem(FileSystem):
     """The disks of this machine.
 
-    Writing goes to a hidden file in the same folder that is flushed to the disk and then moved
-    into place. A new file has the permissions that the umask leaves, one that is overwritten
-    keeps its own. Folders are made as needed.
+    Writing goes to a hidden file in the same folder that is flushed to the disk (but with
+    ``fsync=False``) and then moved into place. A new file has the permissions that the umask
+    leaves, one that is overwritten keeps its own. Folders are made as needed.
     """
+
+    is_local = True
+    transfers_at_once = 8
+
+    def __init__(self, *, fsync: bool = True) -> None:
+        self._fsync = fsync
 
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
         return is_local(uri)
@@ -44,7 +46,7 @@ class LocalFileSystem(FileSystem):
     def open(self, uri: str, mode: OpenMode = "rb") -> BinaryIO:
         path = path_of(uri)
         if mode in ("wb", "xb"):
-            return open_for_writing(path, uri, exclusive=mode == "xb")
+            return open_for_writing(path, uri, exclusive=mode == "xb", durable=self._fsync)
         if mode != "rb":
             raise ValueError(f"mode must be 'rb', 'wb' or 'xb', got {mode!r}")
         with failures("read", uri):
@@ -56,39 +58,47 @@ class LocalFileSystem(FileSystem):
             found = os.stat(path_of(uri))
         if stat.S_ISDIR(found.st_mode):
             raise is_folder("read", uri)
-        return FileInfo(
-            size=found.st_size if stat.S_ISREG(found.st_mode) else None,
-            last_modified=datetime.fromtimestamp(found.st_mtime, UTC),
-            etag=f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}",
-        )
+        return _info_of(found)
 
     def list_paths(self, uri: str, ext: str = "") -> Iterator[str]:
         """The files below a folder, in the order of their names; each begins as ``uri`` does.
 
         A symbolic link is listed where it leads to a file in the same folder; one that leads out
-        of it, or to a folder, is not followed. Files that are still being written are not there.
+        of it, or to a folder, is not followed. Files that are still being written are not there,
+        nor are pipes and devices.
         """
         path = path_of(uri)
-        with failures("list", uri):
-            try:
-                kind = os.stat(path).st_mode
-            except (FileNotFoundError, NotADirectoryError):
-                return
-        if not stat.S_ISDIR(kind):
-            if path.endswith(ext):
-                yield uri
+        kind = _kind_of(path, uri)
+        if kind is not None and stat.S_ISDIR(kind):
+            for name, _ in files_below(path, uri, ext):
+                yield self.uri_below(uri, name)
+        elif kind is not None and path.endswith(ext):
+            yield uri
+
+    def list_files(self, uri: str, ext: str = "") -> Iterator[ListedFile]:
+        """The same, with what is known of each: one look at the disk per file."""
+        path = path_of(uri)
+        kind = _kind_of(path, uri)
+        if kind is None or not stat.S_ISDIR(kind):
+            yield from super().list_files(uri, ext)
             return
-        start = uri if uri.endswith("/") else uri + "/"
-        left_out = 0
-        for name in walk(path, uri):
-            if name is None:
-                left_out += 1
-            elif name.endswith(ext):
-                yield start + (quote(name) if is_file_uri(uri) else name)
-        if left_out:
-            logger.warning(
-                "%s: left out %d symbolic link(s) that lead to a folder or elsewhere", uri, left_out
-            )
+        for name, entry in files_below(path, uri, ext):
+            try:
+                with failures("list", uri):
+                    found = entry.stat()
+            except NotFoundError:  # gone since its folder was read
+                continue
+            yield ListedFile(self.uri_below(uri, name), name, _info_of(found))
+
+    def uri_below(self, folder: str, name: str) -> str:
+        return _with_slash(folder) + (quote(name) if is_file_uri(folder) else name)
+
+    def name_below(self, folder: str, uri: str) -> str:
+        if os.name == "nt":
+            folder, uri = folder.replace("\\", "/"), uri.replace("\\", "/")
+        root = _with_slash(folder)
+        name = uri[len(root) :] if uri.startswith(root) else uri.rpartition("/")[2]
+        return unquote(name) if is_file_uri(uri) else name
 
     def delete(self, uri: str) -> None:
         """Delete a file, a folder with all below it, or a symbolic link (never what it leads to).
@@ -106,41 +116,16 @@ class LocalFileSystem(FileSystem):
             else:
                 os.unlink(path)
 
-    def copy_from(self, uri: str, path: str | Path, on_progress: OnProgress = _ignore) -> None:
+    def copy_from(self, uri: str, path: str | Path, on_progress: OnProgress = _ignore) -> FileInfo:
         """Copy to a path, in place of what is there: a symbolic link too is replaced."""
         target = os.fspath(path)
-        with (
-            _source(path_of(uri), uri) as source,
-            open_for_writing(target, target, follow=False) as sink,
-        ):
-            _copy(source, sink, on_progress)
+        with open_for_writing(target, target, follow=False, durable=self._fsync) as sink:
+            return _info_of(copy_into(path_of(uri), uri, sink, on_progress))
 
     def copy_to(self, path: str | Path, uri: str, on_progress: OnProgress = _ignore) -> None:
         name = os.fspath(path)
-        with _source(name, name) as source, self.open(uri, "wb") as sink:
-            _copy(source, sink, on_progress)
-
-    def sync_from_dir(
-        self,
-        src_uri: str,
-        dest_dir: str | Path,
-        delete: bool = False,
-        on_progress: OnProgress = _ignore,
-    ) -> None:
-        # As a path: names below a file: URI are percent-encoded, those in the folder are not.
-        super().sync_from_dir(path_of(src_uri), dest_dir, delete, on_progress)
-
-    def sync_to_dir(
-        self,
-        src_dir: str | Path,
-        dest_uri: str,
-        delete: bool = False,
-        allow_empty: bool = False,
-        on_progress: OnProgress = _ignore,
-    ) -> None:
-        """Symbolic links in the target are replaced or refused, never written through."""
-        root = path_of(dest_uri)
-        FileSystem.sync_to_dir(_Below(root), src_dir, root, delete, allow_empty, on_progress)
+        with self.open(uri, "wb") as sink:
+            copy_into(name, name, sink, on_progress)
 
     def local_path(self, uri: str) -> Path:
         """The path itself; raises `NotFoundError` where no file is there."""
@@ -148,50 +133,22 @@ class LocalFileSystem(FileSystem):
         return Path(path_of(uri))
 
 
-class _Below(LocalFileSystem):
-    """Local storage that writes nowhere but below ``root``, whatever links lie there."""
-
-    def __init__(self, root: str) -> None:
-        self._root = root
-
-    def copy_to(self, path: str | Path, uri: str, on_progress: OnProgress = _ignore) -> None:
-        folder = os.path.dirname(uri)
-        inside = os.path.relpath(folder, self._root)
-        expected = os.path.normpath(os.path.join(os.path.realpath(self._root), inside))
-        if os.path.realpath(folder) != expected:
-            raise StorageError(
-                f"refusing to write {uri}: a symbolic link on the way leads out of {self._root}",
-                hint="remove the link, or sync to the folder it leads to",
-            )
-        name = os.fspath(path)
-        with _source(name, name) as source, open_for_writing(uri, uri, follow=False) as sink:
-            _copy(source, sink, on_progress)
+def _kind_of(path: str, uri: str) -> int | None:
+    """What is at a path, as `stat` tells; ``None`` for nothing."""
+    with failures("list", uri):
+        try:
+            return os.stat(path).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
 
-def _source(path: str, uri: str) -> io.FileIO:
-    with failures("read", uri):
-        return open(path, "rb", buffering=0)
+def _with_slash(folder: str) -> str:
+    return folder if folder.endswith("/") else f"{folder}/"
 
 
-def _copy(source: io.FileIO, sink: BinaryIO, on_progress: OnProgress) -> None:
-    """Copy by the system's own means where it has them: shared extents, no way through memory."""
-    size = os.fstat(source.fileno()).st_size
-    done = 0
-    while moved := _copy_range(source.fileno(), sink.fileno()):
-        done += moved
-        on_progress(Progress("copy", done, size, "B"))
-    while chunk := source.read(_CHUNK_BYTES):
-        sink.write(chunk)
-        done += len(chunk)
-        on_progress(Progress("copy", done, size, "B"))
-
-
-def _copy_range(source: int, sink: int) -> int:
-    """Move some bytes within the operating system; 0 at the end or where it cannot: whether that
-    is a failure, and whose, the ordinary way of copying tells."""
-    if not hasattr(os, "copy_file_range"):
-        return 0
-    try:
-        return os.copy_file_range(source, sink, _CHUNK_BYTES)
-    except OSError:
-        return 0
+def _info_of(found: os.stat_result) -> FileInfo:
+    return FileInfo(
+        size=found.st_size if stat.S_ISREG(found.st_mode) else None,
+        last_modified=datetime.fromtimestamp(found.st_mtime, UTC),
+        etag=f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}",
+    )

@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 
 from rv_core import StorageError
-from rv_core.local_files import failures, is_part
+from rv_core.local_files import walk
+
+logger = logging.getLogger(__name__)
 
 
-def walk(folder: str, uri: str) -> Iterator[str | None]:
-    """The files below a folder, relative to it with ``/`` between, sorted as whole names.
+def files_below(folder: str, uri: str, ext: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """The files below a folder whose names end with ``ext``: name and entry, sorted by name.
 
-    ``None`` stands for each symbolic link that is left out: it leads to a folder, to nothing or
-    out of ``folder``. ``uri``: what was asked for, for the message of a `StorageError`.
+    Of symbolic links, those that lead to a file in the folder; the log says how many were left
+    out. ``uri``: what was asked for, for the message of a `StorageError`.
     """
-    return _walk(folder, "", os.path.realpath(folder).rstrip(os.sep) + os.sep, uri)
-
-
-def _walk(folder: str, prefix: str, top: str, uri: str) -> Iterator[str | None]:
-    with failures("list", uri):
-        try:
-            with os.scandir(folder) as entries:
-                found = sorted(entries, key=_order)
-        except FileNotFoundError:  # gone since its parent was read
-            return
-    for entry in found:
-        name = prefix + entry.name
+    top = os.path.realpath(folder).rstrip(os.sep) + os.sep
+    left_out = 0
+    for name, entry in walk(folder, uri):
         if entry.is_symlink():
-            inside = os.path.realpath(entry.path).startswith(top)
-            yield name if inside and os.path.isfile(entry.path) else None
-        elif entry.is_dir():
-            yield from _walk(entry.path, f"{name}/", top, uri)
-        elif not is_part(entry.name):
-            yield name
-
-
-def _order(entry: os.DirEntry[str]) -> bytes:
-    """Folders sort with their slash, so that whole names come out in order."""
-    return os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
+            if not (os.path.realpath(entry.path).startswith(top) and os.path.isfile(entry.path)):
+                left_out += 1
+                continue
+        elif not entry.is_file(follow_symlinks=False):  # a pipe or a device
+            continue
+        if name.endswith(ext):
+            yield name, entry
+    if left_out:
+        logger.warning(
+            "%s: left out %d symbolic link(s) that lead to a folder or elsewhere", uri, left_out
+        )
 
 
 def refuse_precious(path: str, uri: str) -> None:

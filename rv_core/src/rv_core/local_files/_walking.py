@@ -1,0 +1,38 @@
+"""What lies below a folder, without being led astray by symbolic links."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from rv_core.local_files._failures import failures
+from rv_core.local_files._parts import is_part
+
+
+def walk(folder: str, uri: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Everything below a folder but the folders: the name, ``/`` between, and the entry.
+
+    Sorted as whole names. Symbolic links are given as what they are, and not followed; files that
+    are still being written are left out. Raises `StorageError`, also where a folder further down
+    cannot be read; ``uri`` is what ``folder`` is called in the message.
+    """
+    return _walk(folder, "", uri)
+
+
+def _walk(folder: str, prefix: str, uri: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    with failures("list", uri):
+        try:
+            with os.scandir(folder) as entries:
+                found = sorted(entries, key=_order)
+        except FileNotFoundError:  # gone since its parent was read
+            return
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path, f"{prefix}{entry.name}/", uri)
+        elif not is_part(entry.name):
+            yield prefix + entry.name, entry
+
+
+def _order(entry: os.DirEntry[str]) -> bytes:
+    """Folders sort with their slash, so that whole names come out in order."""
+    return os.fsencode(entry.name) + (b"/" if entry.is_dir(follow_symlinks=False) else b"")
