@@ -326,6 +326,74 @@ def test_the_fallback_is_asked_where_no_other_claims_the_scheme(
         kernel.filesystem("even://x")
 
 
+ANY = """
+from rv_core import hookimpl
+from acme_mem import MemoryFileSystem
+FS = MemoryFileSystem()
+@hookimpl
+def rv_filesystem(uri, mode, kernel):
+    return FS if uri.startswith(("mem://", "odd://")) else None
+"""
+
+
+@pytest.fixture
+def mem_and_any(memory_plugin, make_distribution, monkeypatch):
+    """``mem://`` has a plugin of its own, ``acme-any`` would serve it too, and ``odd://``."""
+    path = memory_plugin("acme-mem", "mem")
+    make_distribution("acme-any", {"rv.filesystems.v1": {"*": "acme_any"}}, {"acme_any.py": ANY})
+    monkeypatch.syspath_prepend(path)
+    return path
+
+
+def pinned(path, key, distribution, **options):
+    return Kernel(path=[path], config={"rv": {"pins": {key: distribution}}}, **options)
+
+
+def test_a_pin_may_choose_the_fallback_for_a_scheme_that_another_claims(mem_and_any):
+    kernel = pinned(mem_and_any, "mem", "Acme_Any")
+    assert kernel.filesystem("mem://x") is kernel.filesystem("odd://x")
+    assert [(str(c), c.key, status, detail) for c, status, detail in kernel.why("mem://x")] == [
+        ("acme-mem 1.0", "mem", "passed over", "pinned to Acme_Any"),
+        ("acme-any 1.0", "*", "loaded", ""),
+    ]
+    other = Kernel(path=[mem_and_any])
+    assert other.filesystem("mem://x") is not other.filesystem("odd://x")
+    assert [c.key for c, _, _ in other.why("mem://x")] == ["mem"]
+
+
+def test_disabling_a_scheme_s_owner_reroutes_nothing_but_a_pin_does(mem_and_any):
+    disabled = Kernel(path=[mem_and_any], disable=["acme-mem"])
+    with pytest.raises(rv.PluginDisabledError) as caught:
+        disabled.filesystem("mem://x")
+    assert '[rv.pins] mem = "acme-any"' in caught.value.hint
+    kernel = pinned(mem_and_any, "mem", "acme-any", disable=["acme-mem"])
+    assert kernel.filesystem("mem://x") is kernel.filesystem("odd://x")
+
+
+def test_a_pin_to_a_fallback_that_does_not_know_the_scheme_says_so(mem_and_any, memory_plugin):
+    memory_plugin("acme-even", "even")
+    for key in ("even", "nobody"):
+        with pytest.raises(rv.ConfigError, match=f"'{key}' is pinned to acme-any, which does not"):
+            pinned(mem_and_any, key, "acme-any").filesystem(f"{key}://x")
+    with pytest.raises(rv.ConfigError, match="'odd' is pinned to ghost") as caught:
+        pinned(mem_and_any, "odd", "ghost").filesystem("odd://x")
+    assert "acme-any" in caught.value.hint
+
+
+def test_a_pin_decides_between_two_fallbacks(mem_and_any, make_distribution):
+    source = ANY.replace("FS =", "OTHER =").replace("FS if", "OTHER if")
+    entry = {"rv.filesystems.v1": {"*": "acme_more"}}
+    make_distribution("acme-more", entry, {"acme_more.py": source})
+    with pytest.raises(rv.PluginConflictError):
+        Kernel(path=[mem_and_any]).filesystem("odd://x")
+    kernel = pinned(mem_and_any, "odd", "acme-more")
+    assert kernel.filesystem("odd://x") is sys.modules["acme_more"].OTHER
+    assert [(str(c), status) for c, status, _ in kernel.why("odd://x")] == [
+        ("acme-any 1.0", "passed over"),
+        ("acme-more 1.0", "loaded"),
+    ]
+
+
 def test_a_wrapper_does_not_make_the_fallback_serve_what_it_does_not(make_distribution):
     none = "from rv_core import hookimpl\n@hookimpl\ndef rv_filesystem(uri, mode, kernel): ..."
     path = make_distribution(

@@ -15,7 +15,7 @@ import attrs
 
 from rv_core._calling import Caller, Member, Source, load_crossing
 from rv_core._config import KERNEL_SECTION, Config, Sections
-from rv_core._discovery import Claim, PluginInfo, normalized, read_index, split_group
+from rv_core._discovery import Claim, PluginInfo, named, normalized, read_index, split_group
 from rv_core._embedded import Embedded
 from rv_core._errors import ConfigError, NotWritableError, PluginError, UnknownKeyError
 from rv_core._loading import Loader
@@ -252,7 +252,9 @@ class Kernel:
         claims = claims or [c for c in self._index.claims if c.key == key.lower()]
         if not claims and key != key_or_uri:
             claims = self._index.candidates("filesystems", FALLBACK_KEY)
-        infos = [self._index.info(claim, self._loader.outcome) for claim in claims]
+        pinned = self._index.pinned_fallback(*_STORAGE, key)
+        claims = [*claims, *(claim for claim in pinned if claim not in claims)]
+        infos = [self._index.info(claim, self._loader.outcome, key) for claim in claims]
         return [
             (claim, info.status, info.detail) for claim, info in zip(claims, infos, strict=True)
         ]
@@ -311,18 +313,31 @@ class Kernel:
         from rv_core._filesystem import FileSystem
 
         kwargs = {"uri": uri, "mode": mode, "kernel": self}
+        if self._embedded is None and self._index.pinned_fallback(*_STORAGE, scheme):
+            self._ask_fallback(scheme, kwargs)
         try:
             return self._bind(_FILESYSTEMS, scheme, "rv_filesystem", None, FileSystem, kwargs)
         except UnknownKeyError as error:
             if self._embedded is not None or FALLBACK_KEY not in self._index.keys("filesystems"):
                 raise
-            claim = self._index.winner(*split_group(_FILESYSTEMS), FALLBACK_KEY)
-            # Asked alone: what is wrapped around its answer would hide that there is none.
-            self._wrapping("rv_filesystem", None)
-            alone = Caller((claim, self._loader.load(claim)), (), "rv_filesystem")
-            if alone.ask(**kwargs) is None:
-                raise error from None
+            self._ask_fallback(FALLBACK_KEY, kwargs, error)
             return self._bind(_FILESYSTEMS, FALLBACK_KEY, "rv_filesystem", None, FileSystem, kwargs)
+
+    def _ask_fallback(
+        self, key: str, kwargs: Mapping[str, Any], error: PluginError | None = None
+    ) -> None:
+        """Raise ``error``, or that the pin is wrong, where the plugin for any scheme does not serve
+        this one. It is asked alone: what is wrapped around its answer would hide that it has none.
+        """
+        claim = self._index.winner(*_STORAGE, key)
+        self._wrapping("rv_filesystem", None)
+        alone = Caller((claim, self._loader.load(claim)), (), "rv_filesystem")
+        if alone.ask(**kwargs) is None:
+            raise error or ConfigError(
+                f"{named('filesystems', key)} is pinned to {claim.distribution}, "
+                "which does not serve it here",
+                hint="change the pin, or install what it needs for it",
+            ) from None
 
     def _bind(
         self,
@@ -382,4 +397,5 @@ def _given(plugin: Any) -> Any:
 
 
 _FILESYSTEMS = "rv.filesystems.v1"
+_STORAGE = split_group(_FILESYSTEMS)
 _BACKENDS = "rv.backends.v1"

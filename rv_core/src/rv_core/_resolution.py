@@ -74,10 +74,12 @@ class Index:
         """The one claim that serves a key; raises the `PluginError` that says why there is none."""
         usable = self.usable(kind, key, contract)
         pin = self.pins.get(key)
-        if pin is not None and self.candidates(kind, key):
+        fallback = self.fallback(kind, contract)
+        if pin is not None and (self.candidates(kind, key) or fallback):
             pinned = [c for c in usable if c.distribution == normalized(pin)]
+            pinned = pinned or self.pinned_fallback(kind, contract, key)
             if not pinned:
-                there = ", ".join(str(c) for c in usable) or "nobody usable"
+                there = ", ".join(str(c) for c in usable or fallback) or "nobody usable"
                 raise ConfigError(
                     f"{named(kind, key)} is pinned to {pin}, which does not serve it here",
                     hint=f"it is served by {there}: change the pin or install {pin}",
@@ -86,10 +88,21 @@ class Index:
         if len({(c.distribution, c.target) for c in usable}) > 1:
             raise PluginConflictError(
                 f"{named(kind, key)} is claimed by {' and '.join(str(c) for c in usable)}",
-                hint=f'pin one in rv.toml, [rv.pins] {_toml_key(key)} = "{usable[0].distribution}",'
-                f" or disable the other",
+                hint=f"pin one in rv.toml, {_pin(key, usable[0])}, or disable the other",
             )
         return usable[0] if usable else self._none(kind, contract, key)
+
+    def fallback(self, kind: str, contract: int) -> list[Claim]:
+        """The usable claims to every key of a kind that nobody else claims; only storage has
+        such keys."""
+        return self.usable(kind, FALLBACK_KEY, contract) if kind == "filesystems" else []
+
+    def pinned_fallback(self, kind: str, contract: int, key: str) -> list[Claim]:
+        """Those of them that a pin has chosen for a key, whoever else claims it."""
+        pin = self.pins.get(key)
+        if pin is None or key == FALLBACK_KEY:
+            return []
+        return [c for c in self.fallback(kind, contract) if c.distribution == normalized(pin)]
 
     def plugins(self, outcome: Outcome) -> list[PluginInfo]:
         """Every distribution that claims something, with the status of its keys."""
@@ -103,12 +116,12 @@ class Index:
             for (name, version, location), claims in sorted(grouped.items())
         ]
 
-    def info(self, claim: Claim, outcome: Outcome) -> KeyInfo:
-        """What became of a claim."""
-        status, detail = self._status(claim, outcome)
+    def info(self, claim: Claim, outcome: Outcome, asked: str | None = None) -> KeyInfo:
+        """What became of a claim; ``asked``: for which key, where it is one to any."""
+        status, detail = self._status(claim, outcome, asked or claim.key)
         return KeyInfo(claim.kind, claim.contract, claim.key, claim.target, status, detail)
 
-    def _status(self, claim: Claim, outcome: Outcome) -> tuple[str, str]:
+    def _status(self, claim: Claim, outcome: Outcome, asked: str) -> tuple[str, str]:
         if claim.shadowed:
             same = [c for c in self.claims if c.distribution == claim.distribution]
             first = next((f": {c.location}" for c in same if not c.shadowed), "")
@@ -123,7 +136,7 @@ class Index:
             return BROKEN, loaded.message
         if claim.kind not in ("hooks", "model_defaults"):
             rivals = [c for c in self.usable(claim.kind, claim.key, claim.contract) if c != claim]
-            pin = self.pins.get(claim.key)
+            pin = self.pins.get(asked)
             if pin is not None and normalized(pin) != claim.distribution:
                 return PASSED_OVER, f"pinned to {pin}"
             if rivals and pin is None:
@@ -137,10 +150,12 @@ class Index:
     def _none(self, kind: str, contract: int, key: str) -> Claim:
         for claim in self.candidates(kind, key):
             if claim.distribution in self.disabled:
+                others = self.fallback(kind, contract)
                 raise PluginDisabledError(
                     f"{named(kind, key)} is served by {claim}, which is disabled by "
                     f"{self.disabled[claim.distribution]}",
-                    hint="enable it there",
+                    hint="enable it there"
+                    + (f", or choose another: {_pin(key, others[0])}" if others else ""),
                     distribution=claim.distribution,
                 )
             if claim.contract != contract:
@@ -178,5 +193,8 @@ def known_plugins() -> Mapping[str, str]:
     return found
 
 
-def _toml_key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() else f'"{key}"'
+def _pin(key: str, claim: Claim) -> str:
+    """The setting that lets a claim win."""
+    plain = key.replace("_", "").replace("-", "").isalnum()
+    name = key if plain else f'"{key}"'
+    return f'[rv.pins] {name} = "{claim.distribution}"'
