@@ -12,12 +12,10 @@ class Httpx(Column):
         self.client = httpx.Client()
 
     def download(self, name: str, path: str) -> None:
-        with (
-            self.client.stream("GET", f"{self.server}/{name}") as answer,
-            Path(path).open("wb") as sink,
-        ):
+        with self.client.stream("GET", f"{self.server}/{name}") as answer:
             answer.raise_for_status()
-            sink.writelines(answer.iter_bytes(CHUNK_BYTES))
+            with Path(path).open("wb") as sink:
+                sink.writelines(answer.iter_bytes(CHUNK_BYTES))
 
     def read(self, name: str) -> bytes:
         return self.client.get(f"{self.server}/{name}").raise_for_status().content

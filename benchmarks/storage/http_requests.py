@@ -14,12 +14,10 @@ class Requests(Column):
         self.session = requests.Session()
 
     def download(self, name: str, path: str) -> None:
-        with (
-            self.session.get(f"{self.server}/{name}", stream=True, timeout=10) as answer,
-            Path(path).open("wb") as sink,
-        ):
+        with self.session.get(f"{self.server}/{name}", stream=True, timeout=10) as answer:
             answer.raise_for_status()
-            sink.writelines(answer.iter_content(CHUNK_BYTES))
+            with Path(path).open("wb") as sink:
+                sink.writelines(answer.iter_content(CHUNK_BYTES))
 
     def read(self, name: str) -> bytes:
         answer = self.session.get(f"{self.server}/{name}", timeout=10)

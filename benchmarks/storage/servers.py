@@ -12,7 +12,7 @@ import string
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -27,7 +27,13 @@ class S3:
     def __init__(self, ports: list[int]) -> None:
         self.ports = ports
 
-    def request(self, method: str, path: str, body: bytes | Path | None = None) -> bytes:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Path | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[0], timeout=60)
         try:
             if isinstance(body, Path):
@@ -36,7 +42,7 @@ class S3:
                     connection.request(method, f"/bench/{path}", source, size)
                     answer = connection.getresponse()
             else:
-                connection.request(method, f"/bench/{path}", body)
+                connection.request(method, f"/bench/{path}", body, dict(headers or {}))
                 answer = connection.getresponse()
             data = answer.read()
             if answer.status >= 300:
@@ -45,8 +51,8 @@ class S3:
         finally:
             connection.close()
 
-    def put(self, name: str, data: bytes | Path) -> None:
-        self.request("PUT", quote(name), data)
+    def put(self, name: str, data: bytes | Path, headers: Mapping[str, str] | None = None) -> None:
+        self.request("PUT", quote(name), data, headers)
 
     def get(self, name: str) -> bytes:
         return self.request("GET", quote(name))

@@ -11,8 +11,10 @@ import hashlib
 import importlib
 import json
 import resource
+import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 
@@ -28,7 +30,13 @@ def peak_bytes() -> int:
     )
 
 
-def measure(column: str, server: str, warm: str | None, call: str, args: list) -> dict:
+def measure(
+    column: str, server: str, warm: str | None, call: str, args: list, largest: int | None = None
+) -> dict:
+    """``largest``: no file of this process grows beyond that; a write fails, as on a full disk."""
+    if largest:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     module, _, name = column.partition(":")
     try:
         made = getattr(importlib.import_module(module), name)(server)
@@ -39,7 +47,8 @@ def measure(column: str, server: str, warm: str | None, call: str, args: list) -
         found = do(*args)
         seconds = time.perf_counter() - start
     except Exception as error:  # noqa: BLE001 - the table shows what a column ends with
-        return {"error": type(error).__name__, "text": f"{error}"[:500], "peak": peak_bytes()}
+        said = {"error": type(error).__name__, "text": f"{error}"[:500], "peak": peak_bytes()}
+        return said | {"trace": traceback.format_exc()}
     said = {"seconds": seconds, "peak": peak_bytes()}
     if isinstance(found, list):
         said["digest"] = hashlib.sha256(b"".join(found)).hexdigest()
