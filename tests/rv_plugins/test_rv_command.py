@@ -155,7 +155,7 @@ def test_help_lists_the_commands_of_plugins_and_marks_the_broken(rv: Rv) -> None
     done = rv("--help")
     assert done.returncode == 0
     assert done.stderr == ""
-    for name in ("plugins", "fs", "models", "config"):
+    for name in ("plugins", "fs", "cache", "models", "config"):
         assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE)
     assert re.search(r"^  greet +Say hello", done.stdout, re.MULTILINE)
     assert re.search(r"^  burst +\(broken", done.stdout, re.MULTILINE)
@@ -250,7 +250,21 @@ def test_why_tells_who_answers(rv: Rv, plugins: None) -> None:
 
 def test_why_of_what_nobody_serves(rv: Rv, plugins: None) -> None:
     assert "did you mean 'GOOD'" in rv.fails(1, "plugins", "why", "GOD")
-    assert "nosuch" in rv.fails(1, "plugins", "why", "nosuch://x")
+    done = rv("plugins", "why", "nosuch://x")
+    assert "nosuch" in done.stdout + done.stderr
+    # Where a plugin for any scheme is installed, but disabled, it is listed.
+    assert done.returncode == 1 or "nosuch://x is served by nobody" in done.stdout
+
+
+def test_why_of_a_scheme_that_is_pinned_to_the_plugin_for_any(
+    rv: Rv, plugins: None, make_distribution: Callable[..., Path]
+) -> None:
+    make_distribution("any-rv", {"rv.filesystems.v1": {"*": "rv_any"}})
+    said = rv("plugins", "why", "other://x").stdout
+    assert "other://x is served by any-rv 1.0 (filesystems), if it knows this scheme" in said
+    said = rv("plugins", "why", "good://x", RV_PINS="good=any-rv").stdout
+    assert "good://x is served by any-rv 1.0" in said
+    assert "pinned to any-rv" in said
 
 
 def test_check_imports_and_tells_what_is_broken(rv: Rv, plugins: None) -> None:

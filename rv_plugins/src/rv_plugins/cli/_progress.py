@@ -32,26 +32,37 @@ def progress_bar(title: str) -> Iterator[OnProgress]:
         task = drawn.add_task(title, total=None, amount="")
 
         def on_progress(progress: Progress) -> None:
-            speed = drawn.tasks[0].speed
+            bar = in_bytes(progress) or progress
             drawn.update(
                 task,
-                completed=progress.done,
-                total=progress.total,
-                amount=amount(progress, speed),
+                completed=bar.done,
+                total=bar.total,
+                amount=amount(progress, drawn.tasks[0].speed),
             )
 
         yield on_progress
 
 
+def in_bytes(progress: Progress) -> Progress | None:
+    """Progress in files as that in bytes, where they are counted too: files differ in size."""
+    total = progress.values.get("total_bytes")
+    return Progress(progress.stage, progress.values["bytes"], total, "B") if total else None
+
+
 def amount(progress: Progress, speed: float | None = None) -> str:
     """What was done of how much, and how fast: ``1.5 MB of 20.0 MB, 3.1 MB/s``."""
-    done = _quantity(progress.done, progress.unit)
-    total = f" of {_quantity(progress.total, progress.unit)}" if progress.total else ""
-    rate = f", {_quantity(speed, progress.unit)}/s" if speed else ""
+    moved = in_bytes(progress)
+    if moved is not None:
+        files = f"{progress.done:,.0f} of {progress.total or 0:,.0f} {progress.unit}s"
+        return f"{files}, {amount(moved, speed)}"
+    done = quantity(progress.done, progress.unit)
+    total = f" of {quantity(progress.total, progress.unit)}" if progress.total else ""
+    rate = f", {quantity(speed, progress.unit)}/s" if speed else ""
     return f"{done}{total}{rate}"
 
 
-def _quantity(count: float, unit: str) -> str:
+def quantity(count: float, unit: str) -> str:
+    """A number and its unit, bytes by thousands: ``1.5 MB``."""
     if unit != "B":
         return f"{count:.3g} {unit}".rstrip() if count < 1000 else f"{count:,.0f} {unit}".rstrip()
     for prefix in ("B", "kB", "MB", "GB"):

@@ -116,6 +116,7 @@ def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     members={
         "plugins": ("rv_plugins.cli.plugins:plugins", "What is installed, and what it serves."),
         "fs": ("rv_plugins.cli.fs:fs", "Files at any URI: ls, cat, cp, sync, stat, rm."),
+        "cache": ("rv_plugins.cli.cache:cache", "Local copies of remote files: ls, clear."),
         "models": ("rv_plugins.cli.models:models", "Model defaults, merged, with their origins."),
         "config": ("rv_plugins.cli.config:config", "The settings in effect."),
     },

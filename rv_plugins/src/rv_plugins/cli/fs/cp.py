@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 import click
-from rv_core import join, scheme_of, without_secrets
-from rv_core.local_files import is_local, path_of
+from rv_core import without_secrets
+from rv_core.local_files import path_of
 
 from rv_plugins.cli._exits import Usage
 from rv_plugins.cli._parameters import URI
@@ -16,8 +16,6 @@ from rv_plugins.cli._progress import progress_bar
 
 if TYPE_CHECKING:
     from rv_core import Kernel
-
-_PERCENT_ENCODED = ("http", "https")
 
 
 @click.command()
@@ -29,32 +27,24 @@ def cp(kernel: Kernel, sources: tuple[str, ...], target: str) -> None:
 
     A TARGET is a folder where it ends in a slash or is one on this machine.
     """
-    into = target.endswith("/") or (is_local(target) and Path(path_of(target)).is_dir())
+    there = kernel.filesystem(target, "w")
+    into = target.endswith("/") or (there.is_local and Path(path_of(target)).is_dir())
     if len(sources) > 1 and not into:
         raise Usage(
             f"{len(sources)} files cannot be copied to the one name {without_secrets(target)}",
             hint=f"name a folder: {without_secrets(target)}/",
         )
     for source in sources:
-        goal = below(target, name_of(source)) if into else target
-        with progress_bar(name_of(source)) as on_progress:
+        name = name_of(kernel, source) if into else None
+        goal = target if name is None else there.uri_below(target, name)
+        with progress_bar(name or without_secrets(source)) as on_progress:
             kernel.files.copy(source, goal, on_progress)
 
 
-def name_of(uri: str) -> str:
+def name_of(kernel: Kernel, uri: str) -> str:
     """The file name that a URI ends in. Raises `Usage` where it ends in none that is usable."""
-    plain = _is_encoded(uri)
-    last = without_secrets(path_of(uri) if is_local(uri) else uri).rpartition("/")[2]
-    name = unquote(last) if plain and not is_local(uri) else last
-    if name in ("", ".", "..") or "/" in name or "\0" in name:
+    name = kernel.filesystem(uri).name_below(uri, uri)
+    separators = "/\\:" if os.name == "nt" else "/"
+    if name in ("", ".", "..") or "\0" in name or any(char in name for char in separators):
         raise Usage(f"{without_secrets(uri)} ends in no file name", hint="name the target file")
     return name
-
-
-def below(folder: str, name: str) -> str:
-    """The URI of a file in a folder, encoded as its kind of URI wants."""
-    return join(folder, quote(name) if _is_encoded(folder) else name)
-
-
-def _is_encoded(uri: str) -> bool:
-    return scheme_of(uri) in _PERCENT_ENCODED or uri.lower().startswith("file:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -13,7 +14,7 @@ from rv_plugins.cli._tables import show_json
 from rv_plugins.cli.fs.stat import as_dict
 
 if TYPE_CHECKING:
-    from rv_core import Kernel
+    from rv_core import FileInfo, Kernel
 
 
 @click.command()
@@ -28,12 +29,11 @@ def ls(kernel: Kernel, uri: str, long: bool, ext: str, as_json: bool) -> None:
         sys.stdout.reconfigure(errors="surrogateescape")  # names need not be valid text
     rows = []
     empty = True
-    for found in kernel.files.list_paths(uri, ext):
+    for found, info in _listed(kernel, uri, ext, long):
         empty = False
         if as_json:
-            rows.append(as_dict(found, kernel.files.info(found) if long else None))
-        elif long:
-            info = kernel.files.info(found)
+            rows.append(as_dict(found, info))
+        elif info is not None:
             time = f"{info.last_modified:%Y-%m-%dT%H:%M:%SZ}" if info.last_modified else "-"
             click.echo(f"{'-' if info.size is None else info.size:>14}  {time:>20}  {found}")
         else:
@@ -42,3 +42,14 @@ def ls(kernel: Kernel, uri: str, long: bool, ext: str, as_json: bool) -> None:
         raise NotFoundError(f"there are no files below {without_secrets(uri)}")
     if as_json:
         show_json(rows)
+
+
+def _listed(
+    kernel: Kernel, uri: str, ext: str, long: bool
+) -> Iterator[tuple[str, FileInfo | None]]:
+    if long:
+        for file in kernel.files.list_files(uri, ext):
+            yield file.uri, file.info
+    else:
+        for path in kernel.files.list_paths(uri, ext):
+            yield path, None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 from rv_core import UnknownKeyError, scheme_of, without_secrets
+from rv_core.hookspecs import FALLBACK_KEY
 
 from rv_plugins.cli._parameters import complete_key, json_option
 from rv_plugins.cli._tables import show_json, show_table
@@ -50,7 +51,8 @@ def why(kernel: Kernel, key_or_uri: str, as_json: bool) -> None:
     for row in rows:
         if row["status"] in _SERVES:
             by = f"{row['distribution']} {row['version']}"
-            click.echo(f"{shown} is served by {by} ({row['kind']})")
+            if_any = ", if it knows this scheme" if row["key"] == FALLBACK_KEY else ""
+            click.echo(f"{shown} is served by {by} ({row['kind']}){if_any}")
     if not any(row["status"] in _SERVES for row in rows):
         click.echo(f"{shown} is served by nobody")
     show_table(
