@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
@@ -80,8 +80,8 @@ class Storage:
     """How many files are more than a page of a listing."""
     memory_bytes: ClassVar[int] = 48 << 20
     """How much memory a file of 128 MiB may take on its way."""
-    examples: ClassVar[int] = 15
-    """How many random sequences of operations are tried."""
+    examples: ClassVar[int] = 10
+    """How many random sequences of operations are tried of each length."""
 
     @pytest.fixture
     def fs(self) -> FileSystem:
@@ -142,6 +142,25 @@ def tree_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def same_bytes(found: bytes, expected: bytes, what: str = "the file") -> None:
+    """Fail where they differ, in one line: pytest would take its time to show all of them."""
+    if found == expected:
+        return
+    pairs = enumerate(zip(found, expected, strict=False))
+    at = next((n for n, (one, other) in pairs if one != other), min(len(found), len(expected)))
+    raise AssertionError(
+        f"{what} should have {len(expected)} bytes and has {len(found)}; from byte {at} on it has "
+        f"{found[at : at + 12]!r} instead of {expected[at : at + 12]!r}"
+    )
+
+
+def same_files(found: Mapping[str, bytes], expected: Mapping[str, bytes]) -> None:
+    """Fail where there are other files, or files that hold something else."""
+    assert sorted(found) == sorted(expected)
+    for name, data in expected.items():
+        same_bytes(found[name], data, repr(name))
 
 
 def write_tree(folder: Path, files: dict[str, bytes]) -> Path:

@@ -23,6 +23,7 @@ from rv_core.testing._filesystem_contract._base import (
     listed,
     needs,
     pattern,
+    same_bytes,
 )
 
 
@@ -46,10 +47,10 @@ class Files(Storage):
         data = pattern(size)
         uri = put("file.bin", data)
         assert fs.info(uri).size == size
-        assert fs.read_bytes(uri) == data
+        same_bytes(fs.read_bytes(uri), data)
         with fs.open(uri) as stream:
             found = b"".join(iter(lambda: stream.read(300_007), b""))
-        assert found == data
+        same_bytes(found, data)
 
     def test_readers_do_not_disturb_each_other(self, fs: FileSystem, put: Put) -> None:
         uri = put("file.bin", b"0123456789")
@@ -165,7 +166,7 @@ class Files(Storage):
                 assert stream.seek(offset) == offset == stream.tell()
                 assert stream.read(7) == data[offset : offset + 7]
             stream.seek(-10, 2)
-            assert stream.read() == data[-10:]
+            assert stream.read(100) == data[-10:]
             stream.seek(1000)
             stream.seek(500, 1)
             assert stream.read(1) == data[1500:1501]
@@ -226,7 +227,7 @@ class Writing(Storage):
             stream.write(bytearray(data[1:70_000]))
             stream.write(memoryview(data)[70_000 : 2 * CHUNK_BYTES])
             stream.write(data[2 * CHUNK_BYTES :])
-        assert fs.read_bytes(uri) == data
+        same_bytes(fs.read_bytes(uri), data)
 
     @needs("write")
     def test_a_file_appears_when_its_stream_is_closed(self, fs: FileSystem, root: str) -> None:
@@ -240,7 +241,7 @@ class Writing(Storage):
             assert listed(fs, root) == [], "an unfinished file is listed"
         stream.close()
         stream.close()  # which does nothing any more
-        assert fs.read_bytes(uri) == data
+        same_bytes(fs.read_bytes(uri), data)
 
     @needs("write")
     def test_the_old_file_is_read_until_the_new_one_is_whole(
@@ -251,7 +252,7 @@ class Writing(Storage):
         with fs.open(uri, "wb") as stream:
             stream.write(b"new")
             stream.flush()
-            assert fs.read_bytes(uri) == b"old"
+            same_bytes(fs.read_bytes(uri), b"old")
         assert fs.read_bytes(uri) == b"new"
 
     @needs("write")
@@ -277,7 +278,7 @@ class Writing(Storage):
         with pytest.raises(KeyboardInterrupt), fs.open(uri, "wb") as stream:
             stream.write(b"new")
             raise KeyboardInterrupt
-        assert fs.read_bytes(uri) == b"old"
+        same_bytes(fs.read_bytes(uri), b"old")
 
     @needs("write")
     @pytest.mark.slow
@@ -288,7 +289,7 @@ class Writing(Storage):
             for _ in range(40):
                 stream.write(bytes(1 << 20))
             raise Interruption
-        assert fs.read_bytes(uri) == b"old"
+        same_bytes(fs.read_bytes(uri), b"old")
 
     @needs("write")
     def test_a_stream_that_is_forgotten_publishes_nothing(self, fs: FileSystem, root: str) -> None:

@@ -1,0 +1,82 @@
+"""The suite for storage fails where storage breaks its promises, on the test of that promise."""
+
+from __future__ import annotations
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from rv_core.testing import FileSystemContract
+
+BROKEN = Path(__file__).with_name("broken_storage.py")
+CLASSES = {
+    name: found for name, found in runpy.run_path(str(BROKEN)).items() if name.startswith("Test")
+}
+CATCHES = [(name, test) for name, found in CLASSES.items() for test in found.catches]
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
+    """What came of each class and test, run as a third party would: passed, failure or error."""
+    place = tmp_path_factory.mktemp("broken")
+    (place / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
+    whole = {test for _, test in CATCHES if callable(attribute("TestWhole", test))}
+    runs = [*CATCHES, *(("TestWhole", test) for test in sorted(whole))]
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line"),
+            *("-c", "pytest.ini", "--import-mode=importlib", "--junitxml", "out.xml"),
+            *(f"{BROKEN}::{name}::{test}" for name, test in runs),
+        ],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = {}
+    for case in ElementTree.parse(place / "out.xml").iter("testcase"):
+        kinds = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
+        name = case.attrib["classname"].rpartition(".")[2]
+        found[name, case.attrib["name"]] = kinds[0] if kinds else "passed"
+    return found
+
+
+def attribute(name: str, test: str) -> object:
+    return getattr(CLASSES[name], test.partition("[")[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "test"), CATCHES, ids=[f"{n}-{t}" for n, t in CATCHES])
+def test_a_broken_promise_is_caught(
+    outcomes: dict[tuple[str, str], str], name: str, test: str
+) -> None:
+    assert outcomes[name, test] == "failure"
+    if callable(attribute("TestWhole", test)):
+        assert outcomes["TestWhole", test] == "passed", "it fails where nothing is broken"
+
+
+def test_a_capability_that_is_not_known_is_refused() -> None:
+    with pytest.raises(TypeError, match="no such capabilities: levitate; there are any_key, "):
+        type("TestMine", (FileSystemContract,), {"capabilities": frozenset({"levitate"})})
+
+
+def test_a_suite_without_its_fixtures_says_which(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(
+        "from rv_core.testing import FileSystemContract\n"
+        "class TestMine(FileSystemContract):\n"
+        "    capabilities = FileSystemContract.capabilities\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", "xb_makes", "-W", "ignore"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "TestMine needs a fixture `fs`: the FileSystem" in done.stdout
