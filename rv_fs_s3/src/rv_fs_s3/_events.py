@@ -1,0 +1,104 @@
+"""What is changed about each request of boto3, and how its answer is read."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.awsrequest import AWSResponse
+from rv_core.transfers import SpeedGuard
+
+from rv_core import TransferError
+from rv_fs_s3._bodies import Body
+
+if TYPE_CHECKING:
+    from rv_fs_s3._settings import S3Settings
+
+_SMALL_BODY: Final = 1 << 20
+_READ_BYTES: Final = 1 << 16
+
+
+def register(client: Any, settings: S3Settings) -> None:
+    """Have a client of boto3 do what follows."""
+    events = client.meta.events
+    # The only way to the client's connections. Bodies are read by us, which see how fast they come.
+    http = client._endpoint.http_session
+    events.register("before-send.s3", lambda request, **_: _send(http, request))
+    events.register("before-call.s3.DeleteObjects", _add_md5)
+    for operation in ("PutObject", "UploadPart"):
+        events.register_last(f"before-call.s3.{operation}", _expect_nothing_of_small_bodies)
+    if settings.requester_pays:
+        events.register("before-call.s3", _pay)
+
+
+def _pay(params: Mapping[str, Any], **_: Any) -> None:
+    params["headers"]["x-amz-request-payer"] = "requester"
+
+
+def _expect_nothing_of_small_bodies(params: Mapping[str, Any], **_: Any) -> None:
+    """Asking for leave to send a small body takes longer than sending it in vain."""
+    if len(params["body"]) <= _SMALL_BODY:
+        params["headers"].pop("Expect", None)
+
+
+def _send(http: Any, request: Any) -> Any:
+    """Send a request; of the answer, read all that is not the content of an object.
+
+    botocore would read it without looking at how fast it comes and whether all of it did.
+    """
+    if isinstance(request.body, Body):
+        request.body.begin()
+    content = request.stream_output
+    request.stream_output = True
+    response = http.send(request)
+    if content and response.status_code < 300:
+        return response
+    raw = response.raw
+    try:
+        body = b"" if request.method == "HEAD" else _read_all(raw)
+        raw.release_conn()
+    except BaseException:
+        raw.close()
+        raise
+    return AWSResponse(response.url, response.status_code, response.headers, _Whole(body))
+
+
+def _read_all(raw: Any) -> bytes:
+    guard = SpeedGuard("the server's answer")
+    length = raw.headers.get("Content-Length", "")
+    pieces = []
+    while True:
+        asked = time.monotonic()
+        piece = raw.read1(_READ_BYTES)
+        if not piece:
+            break
+        guard.saw(len(piece), time.monotonic() - asked)
+        pieces.append(piece)
+    body = b"".join(pieces)
+    if length.isdecimal() and len(body) != int(length):
+        raise TransferError(
+            f"the server's answer ended after {len(body)} of {length} bytes",
+            hint="the connection broke: try again",
+        )
+    return body
+
+
+class _Whole:
+    """A body that was read, as `AWSResponse` wants it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self, *_: Any, **__: Any) -> list[bytes]:
+        return [self._body]
+
+
+def _add_md5(params: Mapping[str, Any], **_: Any) -> None:
+    """The MD5 of a request beside its CRC, for servers that insist on it."""
+    body = params["body"]
+    if "--x-s3" not in params["url"]:  # a directory bucket, which does not know it
+        digest = hashlib.md5(body, usedforsecurity=False).digest()
+        params["headers"]["Content-MD5"] = base64.b64encode(digest).decode()

@@ -1,0 +1,130 @@
+"""moto's server in a process of its own, and what the tests ask of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from rv_core.testing import FaultProxy
+
+from rv_fs_s3 import S3FileSystem, S3Settings
+
+BUCKET = "imagery"
+ACCESS_KEY = "AKTESTTESTTEST"
+SECRET_KEY = "notASecretOfAnyone0123456789"
+TOKEN = "notATokenOfAnyone0123456789"
+STARTS_WITHIN = 60
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def moto_port() -> Iterator[int]:
+    """The port of an S3 server on loopback."""
+    port = free_port()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+        env={**environment, "MOTO_S3_CUSTOM_ENDPOINTS": f"http://127.0.0.1:{port}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + STARTS_WITHIN
+        while not _answers(port):
+            assert server.poll() is None, "moto's server ended"
+            assert time.monotonic() < end, "moto's server does not start"
+            time.sleep(0.1)
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/moto-api/data.json")
+        connection.getresponse().read()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees the developer's credentials, proxies and settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
+                patch.delenv(name)
+        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+        patch.setenv("AWS_SESSION_TOKEN", TOKEN)
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield
+
+
+@pytest.fixture(scope="session")
+def server(moto_port: int) -> Any:
+    """A client of boto3's own, to look at the server from behind."""
+    import boto3
+
+    client = boto3.session.Session().client(
+        "s3",
+        endpoint_url=f"http://127.0.0.1:{moto_port}",
+        aws_access_key_id="behind",
+        aws_secret_access_key="behind",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=BUCKET)
+    return client
+
+
+@pytest.fixture(scope="session")
+def make_fs(moto_port: int, server: Any) -> Callable[..., S3FileSystem]:
+    """Makes a file system on moto's server, with settings of its own."""
+
+    def make(**settings: Any) -> S3FileSystem:
+        return S3FileSystem(
+            S3Settings(**{"endpoint_url": f"http://127.0.0.1:{moto_port}", **settings})
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def s3(make_fs: Callable[..., S3FileSystem]) -> S3FileSystem:
+    return make_fs()
+
+
+@pytest.fixture
+def folder() -> str:
+    """A folder of its own for every test."""
+    return f"s3://{BUCKET}/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def proxy(moto_port: int) -> Iterator[FaultProxy]:
+    with FaultProxy(moto_port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def faulty(make_fs: Callable[..., S3FileSystem], proxy: FaultProxy) -> S3FileSystem:
+    """A file system that reaches the server through the proxy."""
+    return make_fs(endpoint_url=proxy.url)
