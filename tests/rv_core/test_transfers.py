@@ -237,6 +237,24 @@ def test_what_is_not_verified_is_not_published(target: Path) -> None:
     assert stands_alone(target, b"old")
 
 
+def test_what_turns_out_to_be_another_version_when_it_is_verified_is_begun_again(
+    target: Path,
+) -> None:
+    store = Store()
+    verified: list[bytes] = []
+
+    def verify(file: Path, info: FileInfo) -> None:
+        verified.append(file.read_bytes())
+        if len(verified) == 1:
+            store.replace(bytes(3 * PART))
+            raise ChangedError("the server keeps another checksum by now")
+
+    info = get(store, target, verify=verify)
+    assert info.etag == "2"
+    assert stands_alone(target, bytes(3 * PART))
+    assert len(verified) == 2
+
+
 def test_progress_comes_from_the_caller_s_thread_and_ends_at_the_size(target: Path) -> None:
     seen: list[tuple[int, Progress]] = []
     store = Store(pace=0.001)

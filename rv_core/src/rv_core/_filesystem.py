@@ -158,6 +158,17 @@ class FileSystem(ABC):
         sink = partial(open_for_writing, target, target, follow=False, durable=False)
         return copy_whole(self, uri, self.info(uri), sink, on_progress)
 
+    def copy_listed(
+        self,
+        uri: str,
+        path: str | Path,
+        listed: FileInfo,
+        on_progress: OnProgress = ignore_progress,
+    ) -> FileInfo | None:
+        """As `copy_from`, of a file that a listing has just told of, as a sync does it: override
+        it where knowing its size spares a request. It may be another version by now."""
+        return self.copy_from(uri, path, on_progress)
+
     def copy_if_changed(
         self,
         uri: str,

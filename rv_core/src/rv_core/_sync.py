@@ -318,7 +318,7 @@ def _copier(source: Side, target: Side) -> Copier:
 
 
 def _download(source: Place, item: Item, place: str, moved: OnProgress) -> tuple[Item, Item]:
-    info = source.fs.copy_from(item.place, place, moved)
+    info = source.fs.copy_listed(item.place, place, FileInfo(item.size), moved)
     if info is not None:
         item = source.item(item.place, info)
     return item, _with_its_time(place, item)

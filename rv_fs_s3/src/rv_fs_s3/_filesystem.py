@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-from rv_core.transfers import download, open_reader
+from rv_core.transfers import PART_BYTES, download, open_reader
 
 from rv_core import (
     AlreadyExistsError,
@@ -33,6 +33,8 @@ from rv_fs_s3._source import S3Source, info_of
 from rv_fs_s3._verify import VerifiedSource
 from rv_fs_s3._writer import S3Writer
 
+CONNECTIONS: Final = 8
+"""How many move one large file."""
 _RESTARTS: Final = 3
 
 
@@ -151,6 +153,18 @@ class S3FileSystem(FileSystem):
         server keeps. Otherwise as `FileSystem.copy_from`."""
         return self._download(VerifiedSource(self._client, locate(uri)), uri, path, on_progress)
 
+    def copy_listed(
+        self,
+        uri: str,
+        path: str | Path,
+        listed: FileInfo,
+        on_progress: OnProgress = ignore_progress,
+    ) -> FileInfo:
+        """A small object comes with one request, which tells its checksum too."""
+        source = VerifiedSource(self._client, locate(uri))
+        whole = listed.size is not None and listed.size <= PART_BYTES
+        return self._download(source, uri, path, on_progress, whole=whole)
+
     def copy_if_changed(
         self,
         uri: str,
@@ -159,8 +173,9 @@ class S3FileSystem(FileSystem):
         on_progress: OnProgress = ignore_progress,
     ) -> FileInfo | None:
         source = VerifiedSource(self._client, locate(uri), known)
+        whole = known is not None and known.size is not None and known.size <= PART_BYTES
         try:
-            return self._download(source, uri, path, on_progress)
+            return self._download(source, uri, path, on_progress, whole=whole)
         except NotModifiedError:
             return None
 
@@ -174,13 +189,20 @@ class S3FileSystem(FileSystem):
         return upload(self._client, location, os.fspath(path), on_progress)
 
     def _download(
-        self, source: VerifiedSource, uri: str, path: str | Path, on_progress: OnProgress
+        self,
+        source: VerifiedSource,
+        uri: str,
+        path: str | Path,
+        on_progress: OnProgress,
+        *,
+        whole: bool = False,
     ) -> FileInfo:
         return download(
             source,
             uri,
             path,
             retries=self._client.retries,
+            connections=1 if whole else CONNECTIONS,
             verify=source.verify,
             on_progress=on_progress,
         )

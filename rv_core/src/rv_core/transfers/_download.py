@@ -72,11 +72,12 @@ def download(
     ``split(bytes so far, seconds so far, info)`` says so. A part that breaks goes on at its byte;
     a file that is replaced meanwhile is begun again, three times at most. Memory is constant.
 
-    ``verify(file, info)`` may refuse the complete file before it stands under its name.
-    ``durable``: wait until it would survive a power cut. ``on_progress`` is called by this thread
-    alone; what it raises ends the download. Returns what is known of the version downloaded.
-    Raises `IntegrityError` where the size is not the promised one, `TransferError` where the
-    server gave up or the file kept changing, and the errors of ``source``.
+    ``verify(file, info)`` may refuse the complete file before it stands under its name; where it
+    raises `ChangedError`, the download is begun again. ``durable``: wait until the file would
+    survive a power cut. ``on_progress`` is called by this thread alone; what it raises ends the
+    download. Returns what is known of the version downloaded. Raises `IntegrityError` where the
+    size is not the promised one, `TransferError` where the server gave up or the file kept
+    changing, and the errors of ``source``.
     """
     retries = retries or Retries()
     target = str(path)
@@ -89,6 +90,8 @@ def download(
             )
             try:
                 info = transfer.run()
+                if verify is not None:
+                    verify(Path(writer.part), info)
             except ChangedError:
                 writer.abort()
                 continue
@@ -96,8 +99,6 @@ def download(
                 writer.abort()
                 connections = 1
                 continue
-            if verify is not None:
-                verify(Path(writer.part), info)
         return info
     raise TransferError(
         f"{without_secrets(uri)} changed each of the {RESTARTS + 1} times it was being read",
