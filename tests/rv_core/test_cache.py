@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote
@@ -21,13 +24,19 @@ import rv_core as rv
 WEB = """
 import shutil
 from urllib.request import Request, urlopen
-from rv_core import FileInfo, FileSystem
+from urllib.error import HTTPError
+from rv_core import FileInfo, FileSystem, TransferError
 
 class Web(FileSystem):
+    def ask(self, request):
+        try:
+            return urlopen(request, timeout=10)
+        except HTTPError as error:
+            raise TransferError(f"the server answered {error.code}") from None
     def open(self, uri, mode="rb"):
-        return urlopen(uri, timeout=10)
+        return self.ask(uri)
     def info(self, uri):
-        with urlopen(Request(uri, method="HEAD"), timeout=10) as answer:
+        with self.ask(Request(uri, method="HEAD")) as answer:
             return FileInfo(int(answer.headers["Content-Length"]), None, answer.headers["ETag"])
     def list_paths(self, uri, ext=""):
         return iter(())
@@ -43,6 +52,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.content = b"version one"
         self.etag: str | None = '"1"'
+        self.status = 200
         self.gets = 0
         self.hold = threading.Event()  # while set, a download stops in the middle
         self.started = threading.Event()
@@ -64,7 +74,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, body: bool) -> None:
         content = self.server.content
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Length", str(len(content)))
         if self.server.etag:
             self.send_header("ETag", self.server.etag)
@@ -165,6 +175,56 @@ def test_16_threads_that_want_one_url_download_it_once(server, web, tmp_path):
     assert server.gets == 1
 
 
+def test_a_server_that_is_down_is_an_error_and_no_old_copy(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    cache.fetch(web, server.url)
+    server.status = 503
+    with pytest.raises(rv.TransferError, match="503"):
+        cache.fetch(web, server.url)
+    server.status = 200
+    assert cache.fetch(web, server.url).read_bytes() == b"version one"
+    assert server.gets == 1
+
+
+def test_the_storage_is_told_what_is_known_and_may_answer_in_one_request(server, web, tmp_path):
+    asked = []
+
+    class OneRequest(type(web)):
+        def info(self, uri):
+            raise AssertionError("a request too many")
+
+        def copy_if_changed(self, uri, path, known, on_progress=rv.ignore_progress):
+            asked.append(known)
+            now = type(web).info(self, uri)
+            if known == now:
+                return None
+            path.write_bytes(self.open(uri).read())
+            return now
+
+    cache = Cache(tmp_path / "cache")
+    paths = {cache.fetch(OneRequest(), server.url) for _ in range(2)}
+    server.content, server.etag = b"two", '"2"'
+    Cache(tmp_path / "cache").fetch(OneRequest(), server.url)
+    assert len(paths) == 1
+    assert asked == [None, *[rv.FileInfo(11, None, '"1"')] * 2]
+
+
+@pytest.mark.parametrize("damage", ["empty", "longer", "gone", "nothing known"])
+def test_a_copy_that_is_damaged_is_had_again(server, web, tmp_path, damage):
+    """As a power cut, or somebody who tidies up, may leave it."""
+    cache = Cache(tmp_path / "cache")
+    path = cache.fetch(web, server.url)
+    if damage == "gone":
+        path.unlink()
+    elif damage == "nothing known":
+        next(p for p in path.parent.iterdir() if p != path).write_bytes(b"")
+    else:
+        path.write_bytes(b"" if damage == "empty" else b"version one and more")
+    assert list(cache.entries()) == []
+    assert cache.fetch(web, server.url).read_bytes() == b"version one"
+    assert len(list(cache.entries())) == 1
+
+
 def test_a_killed_writer_leaves_nothing_in_the_way(server, web, tmp_path):
     server.content = bytes(1 << 20)
     server.hold.set()
@@ -231,8 +291,6 @@ def test_what_another_process_is_busy_with_is_not_evicted(server, web, tmp_path)
 
 
 def test_the_least_recently_used_go_first(server, web, tmp_path):
-    import os
-
     cache = Cache(tmp_path / "cache", max_bytes=25)  # room for two files of 11 bytes
     paths = [cache.fetch(web, server.url + f"?id={n}") for n in range(2)]
     for age, path in zip((100, 200), paths, strict=True):
@@ -261,3 +319,124 @@ def test_a_checksum_is_verified_and_then_needs_no_network(server, web, tmp_path)
     server.shutdown()
     assert cache.fetch(web, server.url, checksum=good) == path
     assert server.gets == asked
+
+
+def test_entries_tell_where_they_are_from_and_no_secret(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    path = cache.fetch(web, server.url + "?token=HUSH&id=1")
+    (entry,) = cache.entries()
+    assert (entry.path, entry.uri, entry.size) == (path, server.url, 11)
+    files = [p for p in (tmp_path / "cache").rglob("*") if p.is_file()]
+    assert not any(b"HUSH" in p.read_bytes() or "HUSH" in str(p) for p in files)
+
+
+def test_names_with_question_marks_and_hashes_are_names_of_their_own_elsewhere():
+    assert unsigned("s3://me:HUSH@bucket/a?b#c.tif") == "s3://bucket/a?b#c.tif"
+    assert unsigned("s3://bucket/a@b") == "s3://bucket/a@b"
+    assert unsigned("/plain/path?x") == "/plain/path?x"
+
+
+def test_clearing_all_or_some(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    names = ["scene.tif", "scene.tif.aux", "deep/a", "deep/b"]
+    urls = {name: server.url.replace("scene.tif", name) for name in names}
+    paths = {name: cache.fetch(web, url) for name, url in urls.items()}
+    for name, age in zip(names, (10, 4000, 10, 4000), strict=True):
+        os.utime(paths[name].parent, (time.time() - age, time.time() - age))
+
+    def left():
+        assert {entry.path for entry in cache.entries()} == {
+            p for p in paths.values() if p.exists()
+        }
+        return sorted(name for name, path in paths.items() if path.exists())
+
+    (gone,) = cache.clear(uri=urls["scene.tif"] + "?X-Amz-Signature=x")
+    assert (gone.uri, gone.size) == (urls["scene.tif"], 11)
+    assert left() == ["deep/a", "deep/b", "scene.tif.aux"]
+    assert len(cache.clear(uri=server.url.replace("scene.tif", "deep"), older_than=3600)) == 1
+    assert left() == ["deep/a", "scene.tif.aux"]
+    assert len(cache.clear(older_than=3600)) == 1
+    assert left() == ["deep/a"]
+    cache.clear()
+    assert left() == []
+    assert [p for p in (tmp_path / "cache").iterdir() if p.name != "synced"] == [], (
+        "no locks either"
+    )
+    assert cache.fetch(web, server.url).read_bytes() == b"version one"
+
+
+def test_what_is_evicted_leaves_no_folder(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache", max_bytes=25)
+    for n in range(6):
+        cache.fetch(web, server.url + f"?id={n}")
+    assert len(list((tmp_path / "cache").iterdir())) == len(list(cache.entries())) == 2
+
+
+def test_records_of_syncs_are_no_entries_and_go_with_the_rest(server, web, tmp_path):
+    cache = Cache(tmp_path / "cache")
+    record = tmp_path / "cache" / "synced" / f"{'a' * 32}.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{}")
+    cache.fetch(web, server.url)
+    assert len(list(cache.entries())) == 1
+    cache.clear(uri=server.url)
+    cache.clear(older_than=3600)
+    assert record.exists()
+    cache.clear()
+    assert not record.exists()
+
+
+def test_a_cache_that_is_not_there_is_empty(tmp_path):
+    cache = Cache(tmp_path / "none")
+    assert list(cache.entries()) == cache.clear() == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_fetching_while_others_clear_always_gives_the_file(server, web, tmp_path):
+    """Locks are removed with what they guard, and those who wait for them notice."""
+    (tmp_path / "clear.py").write_text(
+        "import sys; from rv_core.cache import Cache\n"
+        "cache = Cache(sys.argv[1])\n"
+        "print('ready', flush=True)\n"
+        "while True: cache.clear()\n"
+    )
+    argv = [sys.executable, str(tmp_path / "clear.py"), str(tmp_path / "cache")]
+    clearers = [subprocess.Popen(argv, stdout=subprocess.PIPE) for _ in range(2)]
+    try:
+        for clearer in clearers:
+            assert clearer.stdout.readline() == b"ready\n"
+        with ThreadPoolExecutor(4) as pool:
+            for path in pool.map(
+                lambda n: Cache(tmp_path / "cache").fetch(web, f"{server.url}?id={n % 3}"),
+                range(150),
+            ):
+                assert path.name == "scene.tif"
+    finally:
+        for clearer in clearers:
+            clearer.kill()
+            clearer.communicate()
+    assert {clearer.returncode for clearer in clearers} <= {-9, 1 if os.name == "nt" else -9}
+
+
+def test_a_lock_that_is_removed_keeps_nobody_in_or_out(tmp_path):
+    path = tmp_path / "home" / "lock"
+    inside, most = 0, 0
+    counted = threading.Lock()
+
+    def work(_: int) -> None:
+        nonlocal inside, most
+        for _ in range(40):
+            with locked(path):
+                with counted:
+                    inside += 1
+                    most = max(most, inside)
+                time.sleep(0.0005)
+                with counted:
+                    inside -= 1
+                path.unlink()
+                with suppress(OSError):
+                    path.parent.rmdir()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    assert most == 1
