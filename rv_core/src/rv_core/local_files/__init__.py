@@ -3,7 +3,7 @@
 from rv_core.local_files._atomic import AtomicWriter, open_for_writing
 from rv_core.local_files._copying import copy_into
 from rv_core.local_files._failures import failures, is_folder, storage_error
-from rv_core.local_files._parts import is_part, names_that_fold
+from rv_core.local_files._parts import is_part, names_that_fold, part_name
 from rv_core.local_files._paths import is_file_uri, is_local, path_of, quote, unquote, uri_of
 from rv_core.local_files._walking import walk
 
@@ -17,6 +17,7 @@ __all__ = [
     "is_part",
     "names_that_fold",
     "open_for_writing",
+    "part_name",
     "path_of",
     "quote",
     "storage_error",

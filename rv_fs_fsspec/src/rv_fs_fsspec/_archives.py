@@ -1,0 +1,169 @@
+"""Archives inside any other storage: ``zip://name::s3://bucket/archive.zip``."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from fsspec import AbstractFileSystem
+
+from rv_core import (
+    FileInfo,
+    FileSystem,
+    ListedFile,
+    Mode,
+    NotWritableError,
+    OnProgress,
+    OpenMode,
+    StorageError,
+    ignore_progress,
+    scheme_of,
+    without_secrets,
+)
+from rv_fs_fsspec._filesystem import FsspecFileSystem
+from rv_fs_fsspec._info import changed
+
+if TYPE_CHECKING:
+    from rv_core import Kernel
+
+_KEPT_OPEN: Final = 4
+_COMPRESSIONS: Final = {
+    ".bz2": "bz2",
+    ".gz": "gzip",
+    ".tbz2": "bz2",
+    ".tgz": "gzip",
+    ".txz": "xz",
+    ".xz": "xz",
+    ".zst": "zstd",
+}
+
+
+class Archives:
+    """Archives that were used last, so that not every file of one reads its index again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[tuple[str, str], tuple[FileInfo, OpenArchive]] = OrderedDict()
+
+    def get(
+        self, scheme: str, inner: str, kernel: Kernel, options: Mapping[str, Any]
+    ) -> OpenArchive:
+        """The archive at another URI, as it is now."""
+        version = kernel.files.info(inner)
+        key = scheme, inner
+        with self._lock:
+            if key in self._open and not changed(self._open[key][0], version):
+                self._open.move_to_end(key)
+                return self._open[key][1]
+            found = OpenArchive(scheme, inner, kernel, options)
+            self._open[key] = version, found
+            while len(self._open) > _KEPT_OPEN:
+                self._open.popitem(last=False)
+        return found
+
+
+class OpenArchive(FsspecFileSystem):
+    """The files in one archive, at ``zip://name``."""
+
+    def __init__(self, scheme: str, inner: str, kernel: Kernel, options: Mapping[str, Any]) -> None:
+        super().__init__(scheme, options)
+        self._inner = inner
+        self._storage = kernel.filesystem(inner)
+
+    def _make(self, arguments: Mapping[str, Any]) -> AbstractFileSystem:
+        """Over a stream where members can be read from that one by one, else over a local copy."""
+        stream: BinaryIO | None = None
+        if self._scheme == "zip":
+            stream = self._storage.open(self._inner)
+            if not stream.seekable():
+                stream.close()
+                stream = None
+        given = dict(self._options)
+        if self._scheme == "tar":
+            ending = Path(without_secrets(self._inner)).suffix.lower()
+            given = {"compression": _COMPRESSIONS.get(ending)} | given
+        stream = stream or self._storage.local_path(self._inner).open("rb")
+        try:
+            return self._cls(fo=stream, **given, skip_instance_cache=True)
+        except BaseException:
+            stream.close()
+            raise
+
+
+class ArchiveFileSystem(FileSystem):
+    """Reads files in archives, wherever the kernel finds those."""
+
+    writable = False
+
+    def __init__(
+        self, scheme: str, kernel: Kernel, archives: Archives, options: Mapping[str, Any]
+    ) -> None:
+        self._scheme = scheme
+        self._kernel = kernel
+        self._archives = archives
+        self._options = options
+
+    def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
+        return mode == "r" and scheme_of(uri) == self._scheme
+
+    def open(self, uri: str, mode: OpenMode = "rb") -> BinaryIO:
+        if mode != "rb":
+            raise _refusal(uri)
+        archive, name = self._split(uri)
+        return archive.open(name)
+
+    def info(self, uri: str) -> FileInfo:
+        archive, name = self._split(uri)
+        return archive.info(name)
+
+    def list_paths(self, uri: str, ext: str = "") -> Iterator[str]:
+        for found in self.list_files(uri, ext):
+            yield found.uri
+
+    def list_files(self, uri: str, ext: str = "") -> Iterator[ListedFile]:
+        archive, folder = self._split(uri)
+        _, mark, inner = uri.partition("::")
+        for found in archive.list_files(folder, ext):
+            yield ListedFile(found.uri + mark + inner, found.name, found.info)
+
+    def delete(self, uri: str) -> None:
+        """Raises `NotWritableError`."""
+        raise _refusal(uri)
+
+    def copy_from(
+        self, uri: str, path: str | Path, on_progress: OnProgress = ignore_progress
+    ) -> FileInfo:
+        archive, name = self._split(uri)
+        return archive.copy_from(name, path, on_progress)
+
+    def copy_to(
+        self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
+    ) -> None:
+        """Raises `NotWritableError`."""
+        raise _refusal(uri)
+
+    def uri_below(self, folder: str, name: str) -> str:
+        place, mark, inner = folder.partition("::")
+        return super().uri_below(place, name) + mark + inner
+
+    def name_below(self, folder: str, uri: str) -> str:
+        return super().name_below(folder.partition("::")[0], uri.partition("::")[0])
+
+    def _split(self, uri: str) -> tuple[OpenArchive, str]:
+        name, mark, inner = uri.partition("::")
+        if not mark or not inner:
+            raise StorageError(
+                f"{without_secrets(uri)} does not say which archive is meant",
+                hint=f"{self._scheme}://name/in/it::s3://bucket/archive, or ::/a/local/path",
+            )
+        return self._archives.get(self._scheme, inner, self._kernel, self._options), name
+
+
+def _refusal(uri: str) -> NotWritableError:
+    return NotWritableError(
+        f"{without_secrets(uri)} cannot be written: archives are read-only here",
+        hint="write to another place, such as a local path",
+    )

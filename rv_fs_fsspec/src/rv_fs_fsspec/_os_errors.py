@@ -1,0 +1,41 @@
+"""RV's errors as those that users of fsspec expect."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rv_core import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    NotFoundError,
+    NotWritableError,
+    StorageError,
+    UnknownKeyError,
+)
+
+
+@contextmanager
+def as_os_errors() -> Iterator[None]:
+    """Raise a `StorageError` of the block as the OSError it amounts to, and a scheme that nobody
+    serves as fsspec does, as a ValueError; with RV's message and hint."""
+    try:
+        yield
+    except StorageError as error:
+        kind, number = OSError, errno.EIO
+        if isinstance(error, NotFoundError):
+            kind, number = FileNotFoundError, errno.ENOENT
+        elif isinstance(error, AlreadyExistsError):
+            kind, number = FileExistsError, errno.EEXIST
+        elif isinstance(error, AccessDeniedError):
+            kind, number = PermissionError, errno.EACCES
+        elif isinstance(error, NotWritableError):
+            number = errno.EROFS
+        raise kind(number, _text(error.message, error.hint)) from error
+    except UnknownKeyError as error:
+        raise ValueError(_text(error.message, error.hint)) from error
+
+
+def _text(message: str, hint: str | None) -> str:
+    return f"{message} ({hint})" if hint else message

@@ -1,0 +1,166 @@
+"""Files of fsspec as sources of ranges: read in pieces, each of one and the same version."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import attrs
+from fsspec import AbstractFileSystem
+from rv_core.transfers import ChangedError, Piece
+
+from rv_core import FileInfo, TransferError
+from rv_fs_fsspec._address import Address
+from rv_fs_fsspec._info import changed
+from rv_fs_fsspec._ways import Reading, Ways
+
+if TYPE_CHECKING:
+    from rv_fs_fsspec._connections import Connections, Failures
+
+_ATTEMPTS_AT_ONE_VERSION: Final = 4
+_FIRST_BLOCK: Final = 1 << 20
+_LAST_BLOCK: Final = 16 << 20
+
+Ask = Callable[[AbstractFileSystem], FileInfo]
+"""Asks an instance what is known of the file now."""
+
+
+@attrs.frozen
+class Source:
+    """A file as `rv_core.transfers` reads it (`RangeSource`).
+
+    ``stays_open``: by the implementation's own open file, which is of one version; otherwise by
+    requests for ranges, after each of which the version is looked at before its bytes count.
+    """
+
+    connections: Connections
+    at: Address
+    failures: Failures
+    ask: Ask
+    info_of: Callable[[Mapping[str, Any]], FileInfo]
+    ways: Ways
+    stays_open: bool
+
+    def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+        """See `RangeSource`. Ranges can be had where the size is known."""
+        with self.connections.use(self.at.connection, self.failures) as instance:
+            info = self.ask(instance)
+        opened = None
+        if self.stays_open or info.size is None:
+            opened = OpenFile(self)
+            info = opened.info
+        if version is not None and changed(version, info):
+            if opened is not None:
+                opened.close()
+            raise self.replaced()
+        end = info.size if stop is None or info.size is None else min(stop, info.size)
+        if opened is not None:
+            opened.limit(start, end)
+        body = opened or Blocks(self, start, end or 0, info)
+        return Piece(start, end, info, body, ranges=info.size is not None)
+
+    def replaced(self) -> ChangedError:
+        return ChangedError(f"{self.at.shown} was replaced while it was being read")
+
+
+class OpenFile:
+    """Reads on in an open file; the instance it came from is nobody else's until it is closed."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._left: int | None = None
+        self._failed = False
+        with source.failures():
+            # Given back only by `close`: one that cannot even open the file may be broken.
+            self._instance: Any = source.connections.take(source.at.connection)
+            self.info, self._file = self._open()
+
+    def limit(self, start: int, stop: int | None) -> None:
+        """Read from here to there only."""
+        self._left = None if stop is None else max(0, stop - start)
+        with self._source.failures():
+            if start:
+                self._file.seek(start)
+
+    def _open(self) -> tuple[FileInfo, Reading]:
+        """The file, and what is known of the version that it is."""
+        source = self._source
+        for _ in range(_ATTEMPTS_AT_ONE_VERSION):
+            before = source.ask(self._instance)
+            file = source.ways.open(self._instance, source.at.path)
+            told = source.ways.told_of(file)
+            if told is not None:
+                return source.info_of(told), file
+            if not changed(before, source.ask(self._instance)):
+                return before, file
+            file.close()
+        raise source.replaced()
+
+    def read1(self, size: int) -> bytes:
+        wanted = size if self._left is None else min(size, self._left)
+        if wanted == 0:
+            return b""
+        try:
+            with self._source.failures():
+                data = bytes(self._file.read(wanted))
+        except BaseException:
+            self._failed = True
+            raise
+        if self._left is not None:
+            self._left -= len(data)
+        return data
+
+    def close(self) -> None:
+        instance, self._instance = self._instance, None
+        if instance is None:
+            return
+        with suppress(Exception):
+            self._file.close()
+        if not self._failed:
+            self._source.connections.give_back(self._source.at.connection, instance)
+
+
+class Blocks:
+    """Asks for one range after the other, larger ones as reading goes on."""
+
+    def __init__(self, source: Source, start: int, stop: int, info: FileInfo) -> None:
+        self._source = source
+        self._pos = start
+        self._stop = stop
+        self._info = info
+        self._size = _FIRST_BLOCK
+        self._block = memoryview(b"")
+
+    def read1(self, size: int) -> bytes:
+        if not self._block and self._pos < self._stop:
+            self._block = memoryview(self._next())
+        data = bytes(self._block[:size])
+        self._block = self._block[size:]
+        return data
+
+    def close(self) -> None:
+        self._block = memoryview(b"")
+        self._stop = self._pos
+
+    def _next(self) -> bytes:
+        source = self._source
+        start, stop = self._pos, min(self._stop, self._pos + self._size)
+        self._size = min(_LAST_BLOCK, self._size * 2)
+        began = time.monotonic()
+        with source.connections.use(source.at.connection, source.failures) as instance:
+            data: bytes = instance.cat_file(source.at.path, start=start, end=stop)
+            # One answer that is the whole file is of one version in any case.
+            whole = start == 0 and stop == self._info.size and len(data) == stop
+            info = self._info if whole else source.ask(instance)
+        if changed(self._info, info):
+            raise source.replaced()
+        if len(data) != stop - start:
+            raise TransferError(
+                f"reading {source.at.shown} brought {len(data)} bytes of {stop - start}",
+                hint="the connection broke: try again",
+                stalled=time.monotonic() - began,
+            )
+        self._pos = stop
+        return data

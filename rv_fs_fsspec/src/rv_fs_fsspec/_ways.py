@@ -1,0 +1,114 @@
+"""What differs between implementations in how one file is moved, and what is done better here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Protocol
+
+from fsspec import AbstractFileSystem
+from fsspec.callbacks import Callback
+
+from rv_core import OnProgress, Progress
+
+
+class Reading(Protocol):
+    """What is used of a file that is open for reading."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, /) -> object: ...
+
+    def close(self) -> None: ...
+
+
+class Watched(Callback):  # type: ignore[misc]
+    """fsspec's way of telling how many bytes are done, told on in RV's."""
+
+    def __init__(self, on_progress: OnProgress, size: int | None) -> None:
+        super().__init__(size=size)
+        self._on_progress = on_progress
+        self._size = size
+        self._raised: Exception | None = None
+
+    def call(self, *args: Any, **kwargs: Any) -> None:
+        if not self.value:
+            return
+        try:
+            self._on_progress(Progress("copy", self.value, self._size, "B"))
+        except Exception as error:
+            self._raised = error
+            raise
+
+    @contextmanager
+    def passing_on(self) -> Iterator[None]:
+        """Raise what the listener raised as it is, whatever the implementation made of it."""
+        try:
+            yield
+        except Exception:
+            if self._raised is not None:
+                raise self._raised from None
+            raise
+
+    def finished(self, size: int) -> None:
+        """Not every implementation calls back, and none need call for the end."""
+        if self.value != size:
+            self.absolute_update(size)
+
+
+class Ways:
+    """As fsspec's common interface does it; an implementation may have ways of its own."""
+
+    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments, from the settings and the URI."""
+        return given
+
+    def prepare(self, instance: AbstractFileSystem) -> None:
+        """Done to every new instance."""
+
+    def abandon(self, instance: AbstractFileSystem) -> None:
+        """Done in a forked process to an instance that is its parent's."""
+
+    def open(self, instance: AbstractFileSystem, path: str) -> Reading:
+        """A file that stays open, at its start."""
+        return instance.open(path, "rb")  # type: ignore[no-any-return]
+
+    def told_of(self, file: Any) -> Mapping[str, Any] | None:
+        """What is told of the very file that `open` gave; ``None`` where it can be asked for by
+        its path only."""
+        return None
+
+    def listing(self, instance: AbstractFileSystem, folder: str) -> Iterable[Mapping[str, Any]]:
+        """What is told of each file and folder in a folder."""
+        return instance.ls(folder, detail=True)  # type: ignore[no-any-return]
+
+    def get(self, instance: AbstractFileSystem, path: str, local: str, watched: Watched) -> None:
+        """Download to a local file that exists already."""
+        instance.get_file(path, local, callback=watched)
+
+    def put(
+        self,
+        instance: AbstractFileSystem,
+        local: str,
+        path: str,
+        watched: Watched,
+        *,
+        new: bool = False,
+    ) -> None:
+        """Upload; with ``new``, the server refuses where something is there."""
+        mode = {"mode": "create"} if new else {}
+        instance.put_file(local, path, callback=watched, **mode)
+
+    def move_to_new(self, instance: AbstractFileSystem, old: str, new: str) -> None:
+        """Rename a file; raises FileExistsError where the new name is taken. As close to
+        exclusive as asking first comes."""
+        if instance.exists(new):
+            raise FileExistsError(new)
+        instance.mv(old, new)
+        if instance.exists(old):  # moved nothing, and said nothing
+            raise FileExistsError(new)
+
+    def drop(self, instance: AbstractFileSystem, path: str) -> None:
+        """Remove what an upload that failed has left."""
+        with suppress(Exception):
+            instance.rm_file(path)
