@@ -43,8 +43,14 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 def _opened(path: Path) -> IO[bytes]:
     while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):  # the folder was removed again
+        # Again, where others remove the folder meanwhile.
+        with suppress(FileNotFoundError):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                if path.parent.exists() and not path.parent.is_dir():
+                    raise
+                continue
             return path.open("ab")
 
 
