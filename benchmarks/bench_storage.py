@@ -112,7 +112,7 @@ def main() -> None:
     if args.faults:
         from faults import fault_table
 
-        print(fault_table(peer("storage", *PEERS), args.columns))
+        print(fault_table(peer("storage", *PEERS), args.columns, args.rows))
         return
     SCRATCH.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import attrs
 from measuring import Column, header
-from rows import digest_of
+from rows import digest_of, digest_of_file
 from rv_core.testing import (
     Before,
     Chunked,
@@ -129,7 +129,7 @@ UPLOADS = [
     Case("up: reset once", lambda s: parts(s, ResetUpload(3 * MIB))),
     Case("up: reset always", lambda s: parts(s, ResetUpload(3 * MIB), times=None)),
     Case(
-        "up: completed with 200 and an error",
+        "up: 120 MiB completed with 200 and an error",
         lambda s: s.proxy.fail(
             Status(200, body=FAILED), times=None, method="POST", path="uploadId="
         ),
@@ -238,9 +238,14 @@ def sync(stage: Stage, column: Column, server: str, case: Sync) -> str:
     return (f"error ({end.error})" if end.error else "done") + said
 
 
-def s3_cases(columns: list[Column], place: Path) -> list[list[str]]:
-    source = place / "source.bin"
+def wanted(title: str, option: str) -> bool:
+    return any(part in title for part in option.split(","))
+
+
+def s3_cases(columns: list[Column], place: Path, rows: str) -> list[list[str]]:
+    source, large = place / "source.bin", place / "large.bin"
     source.write_bytes(BIG)
+    large.write_bytes(BIG * 5)  # which everyone sends in parts
     lines = []
     with s3_server(place / "s3", [0]) as s3:
 
@@ -249,7 +254,9 @@ def s3_cases(columns: list[Column], place: Path) -> list[list[str]]:
             return stage_at(s3.ports[0], s3.put, s3.get, BIG)
 
         def line(case: Case | Sync, do: Callable[[Stage, Column, str], str]) -> None:
-            cells = []
+            cells: list[str] = []
+            if not wanted(case.title, rows):
+                return
             for column in columns:
                 with staged() as stage:
                     case.arrange(stage)
@@ -267,7 +274,13 @@ def s3_cases(columns: list[Column], place: Path) -> list[list[str]]:
 
         line(FLIPPED, with_checksum)
         for case in UPLOADS:
-            line(case, lambda stage, column, url: upload(stage, column, url, s3, source))
+            path = large if "120 MiB" in case.title else source
+
+            def send(stage: Stage, column: Column, url: str, path: Path = path) -> str:
+                stage.wholes = {digest_of_file(path)}
+                return upload(stage, column, url, s3, path)
+
+            line(case, send)
         for keys in SYNCS:
             s3.clear("keys/")
             for key in keys.keys:
@@ -276,7 +289,7 @@ def s3_cases(columns: list[Column], place: Path) -> list[list[str]]:
     return lines
 
 
-def http_cases(columns: list[Column], place: Path) -> list[list[str]]:
+def http_cases(columns: list[Column], place: Path, rows: str) -> list[list[str]]:
     lines = []
     with ExitStack() as stack:
         nginx = stack.enter_context(nginx_server(place / "nginx"))
@@ -297,24 +310,28 @@ def http_cases(columns: list[Column], place: Path) -> list[list[str]]:
         name = f"{NAME}?signature=HUSH"
         for case in [*DOWNLOADS, *HTTP_ONLY]:
             cells = []
+            if not wanted(case.title, rows):
+                continue
             for column in columns:
                 with staged(column) as stage:
                     case.arrange(stage)
                     cells.append(download(stage, column, f"{stage.proxy.url}/plain", name))
                 print(f"HTTP: {case.title}: {column.title}: {cells[-1]}", file=sys.stderr)
             lines.append([case.title, *cells])
+        elsewhere = "redirected to another host"
         cells = []
-        for column in columns:
+        for column in columns if wanted(elsewhere, rows) else []:
             with staged(column) as stage, FaultProxy(port) as other:
                 redirected(stage, f"http://localhost:{other.port}/plain/{NAME}")
                 said = download(stage, column, f"{stage.proxy.url}/plain", name)
                 sent = any(request.headers["Authorization"] for request in other.requests)
                 cells.append(said + (", **credentials sent along**" if sent else ""))
-        lines.append(["redirected to another host", *cells])
+        if cells:
+            lines.append([elsewhere, *cells])
     return lines
 
 
-def fault_table(theirs: Path, wanted: str) -> str:
+def fault_table(theirs: Path, titles: str, rows: str) -> str:
     """Two tables in markdown."""
     s3 = [
         Column("ours", "s3_ours:Ours"),
@@ -330,11 +347,11 @@ def fault_table(theirs: Path, wanted: str) -> str:
     place = Path(tempfile.mkdtemp())
     try:
         for title, columns, cases in (("S3", s3, s3_cases), ("HTTP", web, http_cases)):
-            chosen = [c for c in columns if any(part in c.title for part in wanted.split(","))]
+            chosen = [column for column in columns if wanted(column.title, titles)]
             if chosen:
                 lines += [f"\n### {title}: what becomes of a transfer\n"]
                 lines += header(["", *(column.title for column in chosen)])
-                lines += ["| " + " | ".join(line) + " |" for line in cases(chosen, place)]
+                lines += ["| " + " | ".join(line) + " |" for line in cases(chosen, place, rows)]
     finally:
         shutil.rmtree(place)
     return "\n".join(lines)

@@ -34,13 +34,21 @@ class _Boto3(Column):
 class Manager(_Boto3):
     def download_all(self, prefix: str, folder: str) -> None:
         with create_transfer_manager(self.client, self.config) as manager:
-            for name in self.names(prefix):
+            under_way = [
                 manager.download(BUCKET, name, str(place(folder, name, prefix)))
+                for name in self.names(prefix)
+            ]
+            for one in under_way:
+                one.result()
 
     def upload_all(self, folder: str, prefix: str) -> None:
         with create_transfer_manager(self.client, self.config) as manager:
-            for path, name in local_files(folder):
+            under_way = [
                 manager.upload(str(path), BUCKET, prefix + name)
+                for path, name in local_files(folder)
+            ]
+            for one in under_way:
+                one.result()
 
 
 class Pool(_Boto3):

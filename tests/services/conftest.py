@@ -10,14 +10,16 @@ import ctypes
 import grp
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
 import string
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import attrs
@@ -40,11 +42,15 @@ def fill_in(name: str, **values: object) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Not among those that the system gives to connections: one of these may be taken before the
+    server starts."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.randint(10_000, 30_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+    return found
 
 
 def need(*programs: str) -> None:
@@ -115,16 +121,33 @@ class Nginx:
     user: str = "reader"
     password: str = "not-to-be-seen-here"
 
-    def write(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes) -> None:
         """Put a file at once, with a time that none before had: nginx makes ETags of size and
         time in seconds."""
         path = self.files / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.files.parent / "part"
+        part = self.files.parent / uuid.uuid4().hex
         part.write_bytes(data)
-        when = (path.stat().st_mtime if path.exists() else time.time() - 10_000_000) + 1
+        when = (path.stat().st_mtime if path.exists() else time.time() // 1 - 3600) + 1
         os.utime(part, (when, when))
         part.replace(path)
+
+    def remove(self, name: str) -> None:
+        """Take a file away, and the folders that this leaves empty."""
+        path = self.files / name
+        path.unlink()
+        while (path := path.parent) != self.files and not any(path.iterdir()):
+            path.rmdir()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the developer's credentials and proxies."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
 @pytest.fixture(scope="session")

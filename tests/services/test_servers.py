@@ -14,20 +14,20 @@ DATA = bytes(range(256)) * 4096
 
 
 def test_nginx_serves_ranges_and_tells_versions_apart(nginx):
-    nginx.write("a b#1.bin", DATA)
+    nginx.put("a b#1.bin", DATA)
     url = f"{nginx.url}/plain/a%20b%231.bin"
     whole = requests.get(url, timeout=5)
     assert whole.content == DATA
     part = requests.get(url, headers={"Range": "bytes=5-9"}, timeout=5)
     assert (part.status_code, part.content) == (206, DATA[5:10])
-    nginx.write("a b#1.bin", DATA[::-1])
+    nginx.put("a b#1.bin", DATA[::-1])
     headers = {"Range": "bytes=5-9", "If-Range": whole.headers["ETag"]}
     assert requests.get(url, headers=headers, timeout=5).content == DATA[::-1]
 
 
 def test_nginx_lists_compresses_and_guards_where_it_is_told_to(nginx):
-    nginx.write("folder/x.txt", b"text" * 1000)
-    nginx.write("folder/x.txt.gz", gzip.compress(b"text" * 1000))
+    nginx.put("folder/x.txt", b"text" * 1000)
+    nginx.put("folder/x.txt.gz", gzip.compress(b"text" * 1000))
     names = [found["name"] for found in requests.get(f"{nginx.url}/json/folder/", timeout=5).json()]
     assert names == ["x.txt", "x.txt.gz"]
     assert '<a href="x.txt">' in requests.get(f"{nginx.url}/html/folder/", timeout=5).text

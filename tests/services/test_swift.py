@@ -1,0 +1,86 @@
+"""The promises of storage, on OpenStack Swift through its S3 API, which verifies signatures."""
+
+from __future__ import annotations
+
+import uuid
+
+import boto3
+import pytest
+from rv_core.testing import FileSystemContract
+
+from rv_core import AccessDeniedError, NotFoundError
+from rv_fs_s3 import S3FileSystem, S3Settings
+
+BUCKET = "imagery"
+
+
+@pytest.fixture
+def credentials(swift, monkeypatch):
+    """Sets the key and the secret that are used from now on."""
+
+    def use(key: str, secret: str) -> None:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    use(swift.key, swift.secret)
+    return use
+
+
+@pytest.fixture(scope="module")
+def bucket(swift) -> str:
+    client = boto3.client(
+        "s3",
+        endpoint_url=swift.url,
+        region_name="us-east-1",
+        aws_access_key_id=swift.key,
+        aws_secret_access_key=swift.secret,
+    )
+    client.create_bucket(Bucket=BUCKET)
+    return BUCKET
+
+
+@pytest.fixture
+def s3(swift, credentials) -> S3FileSystem:
+    return S3FileSystem(S3Settings(endpoint_url=swift.url))
+
+
+@pytest.fixture
+def folder(bucket) -> str:
+    return f"s3://{bucket}/{uuid.uuid4().hex}"
+
+
+class TestSwift(FileSystemContract):
+    capabilities = FileSystemContract.capabilities - {"exclusive"}  # 501: no conditional PUT
+    secrets = ("a-secret-of-the-tests", "test:tester")
+    memory_bytes = 64 << 20  # a stream keeps 32 MiB, and as much again in parts on their way
+
+    @pytest.fixture
+    def fs(self, s3) -> S3FileSystem:
+        return s3
+
+    @pytest.fixture
+    def root(self, folder) -> str:
+        return folder
+
+
+def test_a_wrong_secret_is_refused_and_not_told(swift, credentials, s3, folder):
+    s3.write_bytes(f"{folder}/x", b"x")
+    credentials(swift.key, "HUSH-another-secret")
+    stranger = S3FileSystem(S3Settings(endpoint_url=swift.url))
+    for ask in (stranger.read_bytes, stranger.info, stranger.file_exists, stranger.delete):
+        with pytest.raises(AccessDeniedError) as caught:
+            ask(f"{folder}/x")
+        assert "HUSH" not in str(caught.value)
+    with pytest.raises(AccessDeniedError):
+        stranger.write_bytes(f"{folder}/x", b"y")
+    assert s3.read_bytes(f"{folder}/x") == b"x"
+
+
+def test_another_account_sees_nothing_of_it(swift, credentials, s3, folder):
+    s3.write_bytes(f"{folder}/x", b"x")
+    credentials(swift.other_key, swift.other_secret)
+    stranger = S3FileSystem(S3Settings(endpoint_url=swift.url))
+    with pytest.raises((AccessDeniedError, NotFoundError)):
+        stranger.read_bytes(f"{folder}/x")
