@@ -31,6 +31,7 @@ class Contract(FileSystemContract):
     capabilities = FileSystemContract.capabilities - {"constant_memory"}
     storage = Memory
     catches = ()
+    whole = "TestWhole"
     examples = 60
 
     @pytest.fixture

@@ -1,4 +1,4 @@
-"""The suite for storage fails where storage breaks its promises, on the test of that promise."""
+"""The suites fail where a plugin breaks its promises, on the test of that promise."""
 
 from __future__ import annotations
 
@@ -6,16 +6,30 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from rv_core.testing import FileSystemContract
 
-BROKEN = Path(__file__).with_name("broken_storage.py")
-CLASSES = {
-    name: found for name, found in runpy.run_path(str(BROKEN)).items() if name.startswith("Test")
-}
-CATCHES = [(name, test) for name, found in CLASSES.items() for test in found.catches]
+HERE = Path(__file__).parent
+
+
+def classes_in(file: str) -> dict[str, tuple[str, Any]]:
+    """The test classes of a module, which is forgotten with the examples that it imports."""
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        found = runpy.run_path(str(HERE / file))
+    finally:
+        sys.path[:] = path
+        for name in set(sys.modules) - modules:
+            if name.startswith(("acme_toy_backend", "memory_storage")):
+                del sys.modules[name]
+    return {name: (file, cls) for name, cls in found.items() if name.startswith("Test")}
+
+
+BROKEN = {**classes_in("broken_storage.py"), **classes_in("broken_backends.py")}
+CATCHES = [(name, test) for name, (_, found) in BROKEN.items() for test in found.catches]
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +37,12 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     """What came of each class and test, run as a third party would: passed, failure or error."""
     place = tmp_path_factory.mktemp("broken")
     (place / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
-    whole = {test for _, test in CATCHES if callable(attribute("TestWhole", test))}
-    runs = [*CATCHES, *(("TestWhole", test) for test in sorted(whole))]
+    whole = {(whole_like(name), test) for name, test in CATCHES if is_for_whole(name, test)}
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line"),
             *("-c", "pytest.ini", "--import-mode=importlib", "--junitxml", "out.xml"),
-            *(f"{BROKEN}::{name}::{test}" for name, test in runs),
+            *(f"{HERE / BROKEN[name][0]}::{name}::{test}" for name, test in [*CATCHES, *whole]),
         ],
         cwd=place,
         capture_output=True,
@@ -46,8 +59,13 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
     return found
 
 
-def attribute(name: str, test: str) -> object:
-    return getattr(CLASSES[name], test.partition("[")[0])
+def whole_like(name: str) -> str:
+    """The class in which nothing is broken."""
+    return BROKEN[name][1].whole
+
+
+def is_for_whole(name: str, test: str) -> bool:
+    return callable(getattr(BROKEN[whole_like(name)][1], test.partition("[")[0]))
 
 
 @pytest.mark.slow
@@ -56,8 +74,9 @@ def test_a_broken_promise_is_caught(
     outcomes: dict[tuple[str, str], str], name: str, test: str
 ) -> None:
     assert outcomes[name, test] == "failure"
-    if callable(attribute("TestWhole", test)):
-        assert outcomes["TestWhole", test] == "passed", "it fails where nothing is broken"
+    if is_for_whole(name, test):
+        whole = outcomes[whole_like(name), test]
+        assert whole == "passed", "it fails where nothing is broken"
 
 
 def test_a_capability_that_is_not_known_is_refused() -> None:

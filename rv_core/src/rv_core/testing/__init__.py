@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rv_core.testing._backend_contract import BackendContract
     from rv_core.testing._faults import (
         Before,
         Chunked,
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
         Truncate,
     )
     from rv_core.testing._filesystem_contract import NAMES, FileSystemContract, Put, Remove
+    from rv_core.testing._model_defaults_contract import ModelDefaultsContract
     from rv_core.testing._proxy import FaultProxy, Injection
 
 __all__ = [
     "NAMES",
+    "BackendContract",
     "Before",
     "Chunked",
     "Drip",
@@ -46,6 +49,7 @@ __all__ = [
     "Gzip",
     "IgnoreRange",
     "Injection",
+    "ModelDefaultsContract",
     "NoLength",
     "Put",
     "Remove",
@@ -61,19 +65,21 @@ __all__ = [
 
 # The proxy needs the standard library only; what needs pytest is imported when it is asked for.
 _CONTRACTS = {
+    "_backend_contract": ("BackendContract",),
     "_filesystem_contract": ("NAMES", "FileSystemContract", "Put", "Remove"),
+    "_model_defaults_contract": ("ModelDefaultsContract",),
 }
+_REWRITTEN = (*_CONTRACTS, "_chip_samples", "_plugin_contract")
 _HOME_OF = {name: home for home, names in _CONTRACTS.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
-        home = f"{__name__}.{_HOME_OF[name]}"
         import pytest
 
         # So that a failure shows the values, as in a test module of one's own.
-        pytest.register_assert_rewrite(home)
-        value = getattr(import_module(home), name)
+        pytest.register_assert_rewrite(*(f"{__name__}.{home}" for home in _REWRITTEN))
+        value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     elif name in __all__:
         for home in ("_proxy", "_faults"):
             module = import_module(f"{__name__}.{home}")

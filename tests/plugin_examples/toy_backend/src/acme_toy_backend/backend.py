@@ -60,6 +60,8 @@ class ToyWriter(ChipWriter):
         self._samples.append(attrs.evolve(sample, pixels=sample.pixels.copy()))
 
     def close(self):
+        if not self._samples:
+            return
         ids = [sample.label.class_id for sample in self._samples]
         buffer = io.BytesIO()
         np.savez(
@@ -68,6 +70,7 @@ class ToyWriter(ChipWriter):
             class_ids=np.array(ids, np.int64),
             windows=np.array([attrs.astuple(sample.window) for sample in self._samples]),
             scene_ids=np.array([sample.scene_id for sample in self._samples]),
+            nodata=np.stack([self._nodata(sample) for sample in self._samples]),
         )
         data = buffer.getvalue()
         self._kernel.files.write_bytes(self._uri, data)
@@ -77,6 +80,9 @@ class ToyWriter(ChipWriter):
 
     def abort(self):
         self._samples = []
+
+    def _nodata(self, sample):
+        return np.zeros(self._spec.size, bool) if sample.nodata_mask is None else sample.nodata_mask
 
 
 class ToyBackend(Backend):
@@ -100,6 +106,7 @@ class ToyBackend(Backend):
                     label=ChipLabel(int(class_id)),
                     window=Window(*map(int, arrays["windows"][n])),
                     scene_id=str(arrays["scene_ids"][n]),
+                    nodata_mask=arrays["nodata"][n],
                 )
 
     def train(self, chips_uri, output_uri, context):
