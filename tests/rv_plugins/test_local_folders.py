@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 from rv_core.local_files import uri_of
 from rv_plugins.local import LocalFileSystem
 
-from rv_core import NotFoundError, Progress, StorageError
+from rv_core import Kernel, NotFoundError, Progress, StorageError
 
 
 def names_in(folder: Path) -> list[str]:
@@ -69,6 +73,38 @@ def test_listing_does_not_follow_links_out(
     found = [uri.removeprefix(f"{tree}/in/") for uri in local.list_paths(f"{tree}/in")]
     assert found == ["a-b/c d.tif", "a.tif", "a/y.tif", "a/z.TXT", "b.tif", "within"]
     assert "left out 4 symbolic link(s)" in caplog.text
+
+
+def test_listing_tells_names_and_what_is_known(local: LocalFileSystem, tree: Path) -> None:
+    for uri in (f"{tree}/in", uri_of(f"{tree}/in")):
+        found = list(local.list_files(uri))
+        assert [file.name for file in found] == [
+            "a-b/c d.tif",
+            "a.tif",
+            "a/y.tif",
+            "a/z.TXT",
+            "b.tif",
+        ]
+        for file in found:
+            assert file.info == local.info(file.uri)
+            assert local.uri_below(uri, file.name) == file.uri
+            assert local.name_below(uri, file.uri) == file.name
+        assert [file.uri for file in found] == list(local.list_paths(uri))
+        assert [f.name for f in local.list_files(uri, ".TXT")] == ["a/z.TXT"]
+        (own,) = local.list_files(found[0].uri)
+        assert (own.uri, own.name, own.info) == (found[0].uri, "c d.tif", found[0].info)
+        assert list(local.list_files(f"{uri}/no")) == []
+
+
+def test_pipes_and_unfinished_files_are_not_listed(local: LocalFileSystem, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with local.open(f"{tmp_path}/a", "wb") as stream:
+        stream.write(b"x")
+        assert len(names_in(tmp_path)) == 2
+        assert list(local.list_paths(str(tmp_path))) == []
+        assert list(local.list_files(str(tmp_path))) == []
+        local.sync_from_dir(str(tmp_path), tmp_path.parent / "copy")
+        assert not (tmp_path.parent / "copy").exists()
 
 
 def test_a_folder_may_itself_be_reached_through_a_link(local: LocalFileSystem, tree: Path) -> None:
@@ -232,6 +268,63 @@ def test_syncing_takes_nothing_through_a_link(local: LocalFileSystem, tree: Path
     local.sync_from_dir(f"{tree}/in", tree / "copy2")
     for copy in ("copy", "copy2"):
         assert names_in(tree / copy / "a") == ["y.tif", "z.TXT"]
+
+
+def test_syncing_two_folders_by_their_uris(tree: Path) -> None:
+    files = Kernel().files
+    for source, target in (
+        (f"{tree}/in", f"{tree}/new/one"),
+        (uri_of(f"{tree}/in"), uri_of(f"{tree}/new/t w#o")),
+        (f"{tree}/in/", f"file://{tree}/new/three/"),
+    ):
+        files.sync(source, target, delete=True)
+        files.sync(source, target, delete=True)
+    wanted = names_in(tree / "in/a"), (tree / "in/a-b/c d.tif").read_text()
+    for copy in ("one", "t w#o", "three"):
+        there = tree / "new" / copy
+        assert (names_in(there / "a"), (there / "a-b/c d.tif").read_text()) == wanted
+        assert (there / "b.tif").stat().st_mtime == (tree / "in/b.tif").stat().st_mtime
+    with pytest.raises(NotFoundError, match="is not a folder"):
+        files.sync(f"{tree}/none", f"{tree}/in", delete=True, allow_empty=True)
+    with pytest.raises(StorageError, match="one folder is in the other"):
+        files.sync(f"{tree}/in", f"{tree}/in/a")
+    (tree / "link").symlink_to(tree / "in/a")
+    with pytest.raises(StorageError, match="one folder is in the other"):
+        files.sync(f"{tree}/in", f"{tree}/link/below")
+
+
+def test_a_change_within_a_second_and_of_the_same_size_is_synced(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for data in ("one", "two", "six"):
+        (tmp_path / "in/a").write_text(data)
+        Kernel().files.sync(f"{tmp_path}/in", f"{tmp_path}/out")
+        assert (tmp_path / "out/a").read_text() == data
+
+
+def test_a_folder_that_cannot_be_read_deletes_nothing(tree: Path) -> None:
+    code = """
+        import os, sys
+        from rv_core import AccessDeniedError, Kernel
+        files = Kernel(config={"rv": {"cache_dir": sys.argv[2]}}).files
+        files.sync(f"{sys.argv[1]}/in", f"{sys.argv[1]}/all is imported")
+        if os.geteuid() == 0:
+            os.setegid(65534), os.seteuid(65534)
+        try:
+            files.sync(f"{sys.argv[1]}/in", f"{sys.argv[1]}/to", delete=True)
+        except AccessDeniedError as error:
+            print(error)
+    """
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        shutil.copytree(tree / "in", f"{name}/in")
+        shutil.copytree(tree / "in", f"{name}/to")
+        for path in (Path(name), *Path(name).rglob("*")):
+            path.chmod(0o777)
+        (Path(name) / "in/a").chmod(0o700)
+        argv = [sys.executable, "-c", textwrap.dedent(code), name, f"{name}/cache"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        (Path(name) / "in/a").chmod(0o777)
+        assert "permission denied" in done.stdout, done.stderr
+        assert names_in(Path(name) / "to/a") == ["y.tif", "z.TXT"]
 
 
 def test_syncing_with_delete_removes_what_is_not_there(local: LocalFileSystem, tree: Path) -> None:

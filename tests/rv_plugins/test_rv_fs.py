@@ -39,6 +39,55 @@ def fs(work: Path) -> Run:
     return run
 
 
+BOX = """
+import os
+from pathlib import Path
+from rv_core import FileInfo, FileSystem, ListedFile, NotFoundError, hookimpl
+from rv_core.local_files import failures, open_for_writing, walk
+
+class Box(FileSystem):
+    # box://x is a file in the folder RV_BOX_FOLDER.
+    def path(self, uri):
+        return os.path.join(os.environ["RV_BOX_FOLDER"], uri.removeprefix("box://"))
+    def open(self, uri, mode="rb"):
+        if mode != "rb":
+            return open_for_writing(self.path(uri), uri)
+        with failures("read", uri):
+            return open(self.path(uri), "rb")
+    def info(self, uri):
+        with failures("read", uri):
+            if not os.path.isfile(self.path(uri)):
+                raise NotFoundError(f"nothing is at {uri}")
+            found = os.stat(self.path(uri))
+        return FileInfo(found.st_size, None, f"{found.st_mtime_ns}-{found.st_size}")
+    def list_paths(self, uri, ext=""):
+        for name, _ in walk(self.path(uri), uri):
+            if name.endswith(ext):
+                yield uri.rstrip("/") + "/" + name
+    def delete(self, uri):
+        with failures("delete", uri):
+            os.unlink(self.path(uri))
+
+BOXES = Box()
+
+@hookimpl
+def rv_filesystem(uri, mode, kernel):
+    return BOXES
+"""
+
+
+@pytest.fixture
+def box(
+    work: Path, make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The folder behind box://, a storage system for the command to find."""
+    entries = {"rv.filesystems.v1": {"box": "acme_box"}}
+    site = make_distribution("acme-box", entries, {"acme_box.py": BOX})
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("RV_BOX_FOLDER", str(work / "box"))
+    return work / "box"
+
+
 @pytest.fixture
 def web(work: Path) -> Iterator[str]:
     """The folder of the test behind http://."""
@@ -146,6 +195,76 @@ def test_sync(fs: Run, work: Path) -> None:
     done = fs("sync", "in", "in/copy")
     assert done.returncode == 1
     assert b"one folder is in the other" in done.stderr
+
+
+def test_sync_and_cp_with_and_between_remote_folders(fs: Run, work: Path, box: Path) -> None:
+    assert fs("sync", "in", "box://one").returncode == 0
+    assert fs("sync", "box://one/", "box://two").returncode == 0
+    assert fs("sync", "box://two", f"file://{work}/down").returncode == 0
+    assert (work / "down/sub/b c.txt").read_bytes() == b"\x00\xff\n"
+    (box / "two/extra").touch()
+    assert fs("sync", "--delete", "box://one", "box://two").returncode == 0
+    assert sorted(p.name for p in (box / "two").iterdir()) == ["a.tif", "sub"]
+    done = fs("sync", "--delete", "box://none", "box://two")
+    assert done.returncode == 1
+    assert b"there are no files below box://none" in done.stderr
+    assert (box / "two/a.tif").exists()
+    assert fs("sync", "--delete", "--allow-empty", "box://none", "box://two").returncode == 0
+    assert not list(box.glob("two/**/*.tif"))
+    assert fs("cp", "box://one/a.tif", "box://one/sub/b c.txt", "box://three/").returncode == 0
+    assert (box / "three/b c.txt").read_bytes() == b"\x00\xff\n"
+    assert fs("cp", "box://one/sub/b c.txt", ".").returncode == 0
+    assert (work / "b c.txt").exists()
+    (work / "link").symlink_to("target")
+    assert fs("cp", "box://one/a.tif", "link").returncode == 0
+    assert (work / "link").is_symlink()
+    assert (work / "target").read_bytes() == b"A" * 1000
+    if Path("/dev/stdout").exists():
+        for source in ("box://one/a.tif", "in/a.tif"):
+            assert fs("cp", source, "/dev/stdout").stdout == b"A" * 1000
+    assert b"ends in no file name" in fs("cp", "box://one/", "new/").stderr
+    long = fs("ls", "-l", "box://one").stdout.decode().splitlines()
+    assert [line.split()[0] for line in long] == ["1000", "3"]
+
+
+def test_names_that_cannot_be_taken_are_told_at_the_end(fs: Run, work: Path, box: Path) -> None:
+    (box / "one").mkdir(parents=True)
+    for name in ("good", "a\\b"):
+        (box / "one" / name).write_text("x")
+    done = fs("sync", "box://one", "down")
+    assert done.returncode == 1
+    assert b"1 name(s) that cannot be taken to down: 'a\\\\b'" in done.stderr
+    assert [p.name for p in (work / "down").iterdir()] == ["good"]
+
+
+def test_the_cache_is_listed_and_cleared(fs: Run, work: Path, box: Path) -> None:
+    def cache(*args: str) -> subprocess.CompletedProcess[bytes]:
+        argv = [sys.executable, "-m", "rv_plugins", "cache", *args]
+        return subprocess.run(argv, capture_output=True, cwd=work, timeout=60, check=False)
+
+    folder = os.environ["RV_CACHE_DIR"]
+    assert (
+        cache("ls").stdout.decode() == f"0 B in 0 files, of 21.5 GB that may be kept in {folder}\n"
+    )
+    fs("sync", "in", "box://in")
+    get = "import sys, rv_core as rv; [rv.Kernel().files.local_path(u) for u in sys.argv[1:]]"
+    urls = ["box://in/a.tif", "box://in/sub/b c.txt"]
+    subprocess.run([sys.executable, "-c", get, *urls], check=True, cwd=work)
+    lines = cache("ls").stdout.decode().splitlines()
+    assert lines[0].split() == ["SIZE", "USED", "URL"]
+    assert sorted(line.split("  ")[-1] for line in lines[1:3]) == urls
+    assert "1.0 kB" in "".join(lines[1:3])
+    assert lines[3].startswith("1.0 kB in 2 files, of 21.5 GB")
+    found = json.loads(cache("ls", "--json").stdout)
+    assert (found["folder"], len(found["entries"])) == (folder, 2)
+    assert {entry["url"] for entry in found["entries"]} == set(urls)
+    assert all(Path(entry["path"]).is_file() for entry in found["entries"])
+    assert cache("clear", "--older-than", "1h").stdout == b"removed 0 files, 0 B\n"
+    assert cache("clear", "--older-than", "soon").returncode == 2
+    assert cache("clear", "box://in/sub").stdout == b"removed 1 files of box://in/sub, 3 B\n"
+    (gone,) = json.loads(cache("clear", "--json").stdout)
+    assert gone["url"] == "box://in/a.tif"
+    assert json.loads(cache("ls", "--json").stdout)["entries"] == []
 
 
 def test_rm(fs: Run, work: Path) -> None:

@@ -72,12 +72,8 @@ class Files:
         source, target = self._kernel.filesystem(src_uri), self._kernel.filesystem(dst_uri, "w")
         if source.is_local:
             target.copy_to(source.local_path(src_uri), dst_uri, on_progress)
-        elif target.is_local:
-            from rv_core.local_files import path_of
-
-            # A symbolic link stays, as it does where local storage writes: its target is replaced.
-            path = Path(path_of(dst_uri))
-            source.copy_from(src_uri, path.resolve() if path.is_symlink() else path, on_progress)
+        elif target.is_local and (path := _file_of(dst_uri)) is not None:
+            source.copy_from(src_uri, path, on_progress)
         else:
             sink = partial(target.open, dst_uri, "wb")
             copy_whole(source, src_uri, source.info(src_uri), sink, on_progress)
@@ -128,3 +124,14 @@ class Files:
     ) -> None:
         fs = self._kernel.filesystem(dest_uri, "w")
         fs.sync_to_dir(src_dir, dest_uri, delete, allow_empty, on_progress)
+
+
+def _file_of(uri: str) -> Path | None:
+    """The path that a download takes to a local URI: a symbolic link stays, and what it leads to
+    is replaced, as local storage does. ``None`` for a device or a pipe, which is written."""
+    from rv_core.local_files import path_of
+
+    path = Path(path_of(uri))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return None
+    return path.resolve() if path.is_symlink() else path

@@ -43,12 +43,13 @@ def open_for_writing(
     try:
         if exclusive and os.path.lexists(path):
             raise _exists(uri)
-        target = path if exclusive or not follow else os.path.realpath(path)
-        old = _stat(target, follow)
+        # Asked by its own name: what /dev/stdout leads to has none.
+        old = _stat(path, follow and not exclusive)
         if old is not None and stat.S_ISDIR(old.st_mode):
             raise is_folder("write", uri)
         if old is not None and not stat.S_ISREG(old.st_mode):
-            return open(target, "wb")  # replacing it would turn it into a file
+            return open(path, "wb")  # replacing it would turn it into a file
+        target = path if exclusive or not follow else os.path.realpath(path)
         if old is not None and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
         return AtomicWriter(target, uri, old, exclusive=exclusive, durable=durable)
