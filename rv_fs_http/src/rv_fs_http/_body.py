@@ -1,65 +1,114 @@
-"""The body of an answer as a stream that knows how long it has to be."""
+"""The body of an answer: as long as it has to be, and decoded where the server insists."""
 
 from __future__ import annotations
 
-import io
-from typing import TYPE_CHECKING
+import gzip
+import time
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import urllib3
+from rv_core.transfers import SpeedGuard
 
-from rv_core import IntegrityError, TransferError, without_secrets
+from rv_core import IntegrityError, StorageError, TransferError, without_secrets
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
     from requests import Response
 
+_DRAINED: Final = 1 << 16
+"""Reading on is faster than a new connection as long as no more than so many bytes are left."""
 
-class Body(io.RawIOBase):
-    """Reads a response in pieces; closing it closes the response.
 
-    Raises `TransferError` where the connection dies, stalls or ends early, and `IntegrityError`
-    where what arrives cannot be decoded.
+class Body:
+    """The bytes as they are sent, as `rv_core.transfers.Body`.
+
+    ``expected``: how many there have to be; ``None``: until they end.
     """
 
-    def __init__(self, response: Response, uri: str) -> None:
+    def __init__(self, response: Response, uri: str, expected: int | None = None) -> None:
         self._response = response
         self._uri = without_secrets(uri)
-        length = response.headers.get("Content-Length", "")
-        self._expected = int(length) if length.isdecimal() else None
+        self._expected = expected
+        self._done = 0
+        self._ended = False
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        view = memoryview(buffer).cast("B")
-        if not view:
-            return 0
-        raw = self._response.raw
+    def read1(self, size: int) -> bytes:
+        if self._expected is not None:
+            size = min(size, self._expected - self._done)
+        if self._ended or size <= 0:
+            return b""
+        asked = time.monotonic()
         try:
-            piece = raw.read(len(view), decode_content=True)
-        except urllib3.exceptions.DecodeError as error:
+            data: bytes = self._response.raw.read1(size, decode_content=False)
+        except urllib3.exceptions.ReadTimeoutError:
+            seconds = time.monotonic() - asked
+            raise self._died("the server stopped sending", seconds) from None
+        except (urllib3.exceptions.HTTPError, OSError, ValueError, AttributeError):
+            # The last two where another thread has closed it.
+            raise self._died("the connection broke", time.monotonic() - asked) from None
+        self._done += len(data)
+        if not data:
+            if self._expected is not None and self._done < self._expected:
+                raise self._died("the connection ended", time.monotonic() - asked)
+            self._ended = True
+        return data
+
+    read = read1
+
+    def close(self) -> None:
+        raw = self._response.raw
+        # A thread that waits for bytes holds the stream: only the socket can be closed on it.
+        with suppress(OSError, ValueError, RuntimeError, AttributeError):
+            raw.shutdown()
+        self._response.close()
+
+    def drain(self) -> None:
+        """Read what is left, if that is little, so that the connection can be used again."""
+        guard = SpeedGuard("the rest of an answer")
+        left = _DRAINED
+        with suppress(StorageError):
+            while left > 0:
+                asked = time.monotonic()
+                data = self.read1(left)
+                if not data:
+                    break
+                guard.saw(len(data), time.monotonic() - asked)
+                left -= len(data)
+        self._response.close()
+
+    def _died(self, how: str, seconds: float) -> TransferError:
+        total = "" if self._expected is None else f" of {self._expected}"
+        return TransferError(
+            f"reading {self._uri} failed: {how} after {self._done}{total} bytes",
+            hint="the network or the server is at fault: try again",
+            stalled=seconds,
+        )
+
+
+class Unpacked:
+    """The bytes of a body that was compressed by gzip, although nobody asked for that."""
+
+    def __init__(self, body: Body, uri: str) -> None:
+        self._body = body
+        self._uri = without_secrets(uri)
+        # Not urllib3's decoder: that one takes a stream that is cut off for a whole one.
+        stream: Any = body  # reading is all that is needed of a file
+        self._stream = gzip.GzipFile(fileobj=stream)
+
+    def read1(self, size: int) -> bytes:
+        try:
+            return self._stream.read1(size)
+        except EOFError:
+            raise TransferError(
+                f"reading {self._uri} failed: it ended too early",
+                hint="the network or the server is at fault: try again",
+            ) from None
+        except (OSError, zlib.error):
             raise IntegrityError(
                 f"what {self._uri} sends is not encoded as its headers say",
                 hint="the file on the server, or a proxy on the way, is damaged",
-            ) from error
-        except urllib3.exceptions.ReadTimeoutError:
-            raise self._died("the server stopped sending") from None
-        except (urllib3.exceptions.HTTPError, OSError):
-            raise self._died("the connection broke") from None
-        # urllib3 2 watches the length itself, earlier ones do not.
-        if not piece and self._expected is not None and raw.tell() < self._expected:
-            raise self._died("the connection ended")
-        view[: len(piece)] = piece
-        return len(piece)
+            ) from None
 
     def close(self) -> None:
-        if not self.closed:
-            self._response.close()
-        super().close()
-
-    def _died(self, how: str) -> TransferError:
-        total = "" if self._expected is None else f" of {self._expected}"
-        return TransferError(
-            f"reading {self._uri} failed: {how} after {self._response.raw.tell()}{total} bytes",
-            hint="try again; nothing of it was kept",
-        )
+        self._body.close()

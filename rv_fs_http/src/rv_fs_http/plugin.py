@@ -18,11 +18,8 @@ def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem | None:
     found = _of_kernel.get(kernel)
     if found is None:
         from rv_fs_http._filesystem import HttpFileSystem
+        from rv_fs_http._settings import HttpSettings
 
-        setting = kernel.config.get
-        found = _of_kernel[kernel] = HttpFileSystem(
-            connect_timeout=setting("http", "connect_timeout", 5.0),
-            read_timeout=setting("http", "read_timeout", 10.0),
-        )
+        found = _of_kernel[kernel] = HttpFileSystem(HttpSettings.from_config(kernel.config))
         found.cache = kernel.cache
     return found if found.matches_uri(uri) else None

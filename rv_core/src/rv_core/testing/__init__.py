@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rv_core.testing._backend_contract import BackendContract
+    from rv_core.testing._download_faults import DownloadFaults
     from rv_core.testing._faults import (
         Before,
         Chunked,
@@ -39,6 +40,7 @@ __all__ = [
     "BackendContract",
     "Before",
     "Chunked",
+    "DownloadFaults",
     "Drip",
     "DropHeaders",
     "DropRequestHeaders",
@@ -66,6 +68,7 @@ __all__ = [
 # The proxy needs the standard library only; what needs pytest is imported when it is asked for.
 _CONTRACTS = {
     "_backend_contract": ("BackendContract",),
+    "_download_faults": ("DownloadFaults",),
     "_filesystem_contract": ("NAMES", "FileSystemContract", "Put", "Remove"),
     "_model_defaults_contract": ("ModelDefaultsContract",),
 }

@@ -1,0 +1,146 @@
+"""What a server says, in RV's terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+from rv_core import (
+    AccessDeniedError,
+    FileInfo,
+    NotFoundError,
+    StorageError,
+    TransferError,
+)
+
+if TYPE_CHECKING:
+    import requests
+
+WHOLE: Final = (200, 203)
+MISSING: Final = (404, 410)
+DENIED: Final = (401, 403, 407)
+_MAY_PASS: Final = (408, 425, 429)
+_STAYS: Final = (501, 505)  # what the server cannot do it will not be able to do in a second
+
+_CONTENT_RANGE: Final = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)\s*\Z", re.IGNORECASE)
+# RFC 9110, 8.8.2.2: a file that was changed so long before the answer was made has not been
+# changed twice in the second that its date tells. The minute is RFC 7232's, for slow clocks.
+_SETTLED: Final = timedelta(seconds=60)
+
+Headers = Mapping[str, str]
+
+
+def info_of(headers: Headers, size: int | None = None) -> FileInfo:
+    """What headers say of the file; its size as well, if an earlier reading gave none."""
+    if size is None and not encoding_of(headers):
+        size = length_of(headers)
+    return FileInfo(size, time_of(headers.get("Last-Modified")), headers.get("ETag"))
+
+
+def length_of(headers: Headers) -> int | None:
+    """The length of the body as it is sent."""
+    length = headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() and "Transfer-Encoding" not in headers else None
+
+
+def encoding_of(headers: Headers) -> str:
+    """How the body is encoded, which the file is not; empty for the file itself."""
+    found = headers.get("Content-Encoding", "").strip().lower()
+    return "" if found == "identity" else found
+
+
+def range_of(headers: Headers) -> tuple[int | None, int | None, int | None]:
+    """``Content-Range`` as start, stop (behind the last byte) and size of the whole; ``None`` for
+    what it does not tell."""
+    found = _CONTENT_RANGE.match(headers.get("Content-Range", "").strip())
+    if found is None:
+        return None, None, None
+    first, last, size = found.groups()
+    return (
+        None if first is None else int(first),
+        None if last is None else int(last) + 1,
+        None if size == "*" else int(size),
+    )
+
+
+def validator_of(headers: Headers) -> str | None:
+    """What ``If-Range`` may hold to get more of this very version (RFC 9110, 13.1.5): a strong
+    etag, or where there is none at all, a date that is certain to tell versions apart."""
+    etag = headers.get("ETag")
+    if etag is not None:
+        return etag if is_strong(etag) else None
+    changed, now = time_of(headers.get("Last-Modified")), time_of(headers.get("Date"))
+    if changed is None or now is None or now - changed < _SETTLED:
+        return None
+    return headers["Last-Modified"]
+
+
+def is_strong(etag: str | None) -> bool:
+    """Whether files with this etag are the same byte for byte."""
+    return etag is not None and len(etag) > 1 and etag[0] == '"' == etag[-1]
+
+
+def is_other(info: FileInfo, version: FileInfo) -> bool:
+    """Whether two answers are of different versions for certain."""
+    pairs: list[tuple[object, object]] = [
+        (info.etag, version.etag),
+        (info.size, version.size),
+    ]
+    if info.etag is None or version.etag is None:
+        pairs.append((info.last_modified, version.last_modified))
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
+
+
+def condition(known: FileInfo) -> dict[str, str]:
+    """The headers that ask for a file only if it is not this version any more."""
+    if known.etag is not None:
+        return {"If-None-Match": known.etag}
+    if known.last_modified is not None and known.size is not None:
+        return {"If-Modified-Since": format_datetime(known.last_modified.astimezone(UTC), True)}
+    return {}
+
+
+def time_of(header: str | None) -> datetime | None:
+    if header is None:
+        return None
+    try:
+        found = parsedate_to_datetime(header)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def refusal(response: requests.Response, shown: str) -> StorageError:
+    """The error that an answer amounts to which is not what was asked for."""
+    code = response.status_code
+    # The reason is the server's own text: what it quotes of the request is not told on.
+    said = f"the server answers {code}"
+    if code in MISSING:
+        return NotFoundError(f"cannot read {shown}: {said}", hint="check the address")
+    if code in DENIED:
+        return AccessDeniedError(
+            f"cannot read {shown}: {said}",
+            hint="it needs credentials, or the URL's signature has expired",
+        )
+    if code in _MAY_PASS or (code >= 500 and code not in _STAYS):
+        return TransferError(
+            f"cannot read {shown}: {said}",
+            hint="try again later",
+            retry_after=_retry_after(response.headers),
+        )
+    return StorageError(f"cannot read {shown}: {said}, not with the file")
+
+
+def _retry_after(headers: Headers) -> float | None:
+    """``Retry-After`` in seconds; a date counts from the server's clock, where it tells that."""
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    until = time_of(asked)
+    if until is None:
+        return None
+    now = time_of(headers.get("Date")) or datetime.now(UTC)
+    return max(0.0, (until - now).total_seconds())
