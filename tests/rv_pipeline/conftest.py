@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 from rasterio.transform import from_origin
+from rv_core.testing.fixtures import write_distribution
 
 from rv_core import Kernel
 from rv_pipeline import (
@@ -40,15 +41,7 @@ def install(source: Path, site: Path, version: str | None = None) -> None:
             shutil.copytree(
                 package, site / package.name, ignore=shutil.ignore_patterns("__pycache__")
             )
-    info = site / f"{project['name'].replace('-', '_')}-{version}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {version}\n"
-    )
-    lines = []
-    for group, keys in project["entry-points"].items():
-        lines += [f"[{group}]", *(f"{key} = {target}" for key, target in keys.items())]
-    (info / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    write_distribution(site, project["name"], project["entry-points"], version=version)
 
 
 @pytest.fixture(scope="session")
