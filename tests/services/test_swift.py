@@ -54,7 +54,7 @@ def folder(bucket) -> str:
 class TestSwift(FileSystemContract):
     capabilities = FileSystemContract.capabilities - {"exclusive"}  # 501: no conditional PUT
     secrets = ("a-secret-of-the-tests", "test:tester")
-    memory_bytes = 64 << 20  # a stream keeps 32 MiB, and as much again in parts on their way
+    memory_bytes = 72 << 20  # a stream keeps 32 MiB, and as much again in parts on their way
 
     @pytest.fixture
     def fs(self, s3) -> S3FileSystem:
