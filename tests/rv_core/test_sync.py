@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from shelf import FILES, tree, write
 
+import rv_core as rv
 from rv_core import Progress
 
 
@@ -97,6 +98,43 @@ def test_storage_without_etags_is_synced_by_size_and_time(make_shelf, here, tmp_
         shelf.sync_from_dir("shelf://a", tmp_path / "down")
     assert tree(tmp_path / "down") == FILES
     assert (shelf.requests["get"], shelf.requests["put"]) == (len(FILES), len(FILES))
+
+
+def test_a_listing_that_knows_less_than_a_download_is_enough(shelf, tmp_path):
+    """As web servers list: sizes and times, and no etags."""
+    listed = type(shelf).list_files
+
+    class Plain(type(shelf)):
+        def list_files(self, uri, ext=""):
+            for file in listed(self, uri, ext):
+                info = rv.FileInfo(file.info.size, file.info.last_modified)
+                yield rv.ListedFile(file.uri, file.name, info)
+
+    plain = Plain(shelf.folder)
+    plain.put({"x": b"1", "y": b"2"})
+    for name in "xy":
+        os.utime(plain.path(f"shelf://a/{name}"), (1_000_000_000, 1_000_000_000))
+    for _ in range(3):
+        plain.sync_from_dir("shelf://a", tmp_path / "down")
+    assert plain.requests["get"] == 2
+    plain.put({"x": b"3"})
+    plain.sync_from_dir("shelf://a", tmp_path / "down")
+    assert tree(tmp_path / "down") == {"x": b"3", "y": b"2"}
+    assert plain.requests["get"] == 3
+
+
+def test_storage_that_tells_the_etag_of_an_upload_is_not_listed_again(shelf, here):
+    class Telling(type(shelf)):
+        def copy_to(self, path, uri, on_progress=rv.ignore_progress):
+            super().copy_to(path, uri, on_progress)
+            return self.info_of(self.path(uri))
+
+    telling = Telling(shelf.folder)
+    telling.sync_to_dir(here, "shelf://a")
+    assert telling.requests == {"list": 1, "listed": 1, "put": len(FILES)}
+    telling.put({"0/file 0.tif": b"CONTENT 0"})
+    telling.sync_to_dir(here, "shelf://a")
+    assert telling.tree() == FILES
 
 
 def test_what_others_changed_in_the_target_is_made_good(shelf, here, tmp_path):

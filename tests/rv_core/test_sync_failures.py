@@ -123,9 +123,9 @@ def test_a_folder_that_is_missing_or_a_file_is_an_error(shelf, tmp_path):
     with pytest.raises(rv.NotFoundError, match="is not a folder"):
         shelf.sync_to_dir(tmp_path / "none", "shelf://a", delete=True, allow_empty=True)
     (tmp_path / "file").write_text("x")
-    with pytest.raises(rv.StorageError, match="is not a folder"):
+    with pytest.raises(rv.StorageError, match="is a file, not a folder"):
         shelf.sync_to_dir(tmp_path / "file", "shelf://a", delete=True, allow_empty=True)
-    with pytest.raises(rv.StorageError):
+    with pytest.raises(rv.StorageError, match="is a file, not a folder"):
         shelf.sync_from_dir("shelf://a", tmp_path / "file")
     assert shelf.tree() == FILES
 

@@ -100,7 +100,8 @@ class FileSystem(ABC):
                 self.delete(uri)
 
     def uri_below(self, folder: str, name: str) -> str:
-        """The URI of the file that is called ``name`` (``/`` between) below a folder."""
+        """The URI of the file that is called ``name`` (``/`` between) below a folder; for an empty
+        name that of the folder itself, such as may be listed."""
         return folder_of(folder) + name
 
     def name_below(self, folder: str, uri: str) -> str:
@@ -189,8 +190,8 @@ class FileSystem(ABC):
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
     ) -> FileInfo | None:
-        """Upload a local file. May return what is known of it where it is now, with an ``etag``:
-        a sync then need not ask for it."""
+        """Upload a local file. May return what is known of it where it is now, with an ``etag``
+        such as listings tell: a sync then need not list again to know it."""
         from rv_core.local_files import failures
 
         with ExitStack() as opened:

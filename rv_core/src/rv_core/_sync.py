@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -197,7 +198,7 @@ class _Sync:
         check()
         item = self._here[name]
         try:
-            copied, made = self._copy(item, self._target.place_of(name), moved)
+            made = self._copy(item, self._target.place_of(name), moved)
         except (StorageError, OSError):
             if isinstance(self._source, Folder) and not os.path.lexists(item.place):
                 logger.info("%s went away while its folder was being synced", item.place)
@@ -207,7 +208,7 @@ class _Sync:
             with self._lock:
                 self._blind.append(name)
         else:
-            self._record.keep(name, copied, made)
+            self._record.keep(name, item, made)
 
     def _is_current(self, name: str) -> bool:
         here, there = self._here[name], self._there.get(name)
@@ -303,8 +304,8 @@ class _Sync:
         return error
 
 
-Copier = Callable[[Item, str, OnProgress], tuple[Item, Item | None]]
-"""Copies one file to a place; returns what is known of it there and here, now."""
+Copier = Callable[[Item, str, OnProgress], Item | None]
+"""Copies one file to a place; returns what is known of it there now, where anything is."""
 
 
 def _copier(source: Side, target: Side) -> Copier:
@@ -317,20 +318,23 @@ def _copier(source: Side, target: Side) -> Copier:
     return lambda item, place, moved: _upload(target, item, place, moved)
 
 
-def _download(source: Place, item: Item, place: str, moved: OnProgress) -> tuple[Item, Item]:
-    info = source.fs.copy_listed(item.place, place, FileInfo(item.size), moved)
-    if info is not None:
-        item = source.item(item.place, info)
-    return item, _with_its_time(place, item)
+# What a source was is known from its listing: where it has changed since, the next sync sees it.
 
 
-def _on_this_machine(item: Item, place: str, moved: OnProgress) -> tuple[Item, Item]:
+def _download(source: Place, item: Item, place: str, moved: OnProgress) -> Item:
+    info = source.fs.copy_from(item.place, place, moved)
+    if item.changed is None and info is not None and info.last_modified is not None:
+        item = attrs.evolve(item, changed=info.last_modified.timestamp())
+    return _with_its_time(place, item)
+
+
+def _on_this_machine(item: Item, place: str, moved: OnProgress) -> Item:
     from rv_core.local_files import copy_into, open_for_writing
 
     # Not flushed to the disk one by one: after a power cut, the next sync sees which are not whole.
     with open_for_writing(place, place, follow=False, durable=False) as sink:
         copy_into(item.place, item.place, sink, moved)
-    return item, _with_its_time(place, item)
+    return _with_its_time(place, item)
 
 
 def _with_its_time(place: str, item: Item) -> Item:
@@ -339,17 +343,14 @@ def _with_its_time(place: str, item: Item) -> Item:
     return Folder.item(place)
 
 
-def _upload(target: Place, item: Item, place: str, moved: OnProgress) -> tuple[Item, Item | None]:
+def _upload(target: Place, item: Item, place: str, moved: OnProgress) -> Item | None:
     info = target.fs.copy_to(item.place, place, moved)
-    return item, None if info is None else target.item(place, info)
+    return None if info is None or info.etag is None else target.item(place, info)
 
 
-def _between(
-    source: Place, target: Place, item: Item, place: str, moved: OnProgress
-) -> tuple[Item, None]:
-    found = FileInfo(item.size)
-    copy_whole(source.fs, item.place, found, lambda: target.fs.open(place, "wb"), moved)
-    return item, None
+def _between(source: Place, target: Place, item: Item, place: str, moved: OnProgress) -> None:
+    sink = partial(target.fs.open, place, "wb")
+    copy_whole(source.fs, item.place, FileInfo(item.size), sink, moved)
 
 
 def _kind_of(error: Exception) -> type[StorageError]:

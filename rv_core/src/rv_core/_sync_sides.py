@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import attrs
 
 from rv_core._errors import NotFoundError, StorageError
-from rv_core._filesystem import folder_of
 from rv_core._scheme import without_secrets
 
 if TYPE_CHECKING:
@@ -20,10 +18,6 @@ if TYPE_CHECKING:
 
 Version = list[str | int]
 """What tells one version of a file from another; made for JSON."""
-
-# A time of change younger than this when it is read does not tell versions apart: the next change
-# may fall into the same second, or into the two that FAT knows.
-_YOUNG_SECONDS: Final = 2.0
 
 
 @attrs.frozen
@@ -51,13 +45,16 @@ class Folder:
 
     def listing(self) -> dict[str, Item]:
         """What is below, by name; raises `StorageError` where this is no folder."""
-        if not self.path.is_dir() and (self.required or self.path.exists()):
-            kind = StorageError if self.path.exists() else NotFoundError
-            raise kind(f"{self.shown} is not a folder", hint="only a folder can be synced")
+        if self.required and not self.path.exists():
+            raise NotFoundError(f"{self.shown} is not a folder: nothing is there")
         return self.listing_as_target()
 
     def listing_as_target(self) -> dict[str, Item]:
         """What is below, by name; nothing where there is no folder yet."""
+        if self.path.exists() and not self.path.is_dir():
+            raise StorageError(
+                f"{self.shown} is a file, not a folder", hint="only folders can be synced"
+            )
         from rv_core.local_files import failures, walk
 
         found = {}
@@ -99,7 +96,7 @@ class Place:
 
     def __init__(self, fs: FileSystem, uri: str, *, required: bool = False) -> None:
         self.fs = fs
-        self.uri = folder_of(uri)
+        self.uri = fs.uri_below(uri, "")
         self.shown = without_secrets(uri)
         self.required = required
 
@@ -111,9 +108,8 @@ class Place:
     def listing(self) -> dict[str, Item]:
         """What is below, by name. The empty files that stand for folders in object stores, whose
         names end in a slash, are left out."""
-        began = time.time()
         return {
-            file.name: self.item(file.uri, file.info, began)
+            file.name: self.item(file.uri, file.info)
             for file in self.fs.list_files(self.uri)
             if file.info.size or not (file.name == "" or file.name.endswith("/"))
         }
@@ -124,14 +120,12 @@ class Place:
         return self.fs.uri_below(self.uri, name)
 
     @staticmethod
-    def item(uri: str, info: FileInfo, asked: float | None = None) -> Item:
-        """A file as it was when it was ``asked`` for (seconds since the epoch), or just now."""
-        asked = time.time() if asked is None else asked
+    def item(uri: str, info: FileInfo) -> Item:
         changed = None if info.last_modified is None else info.last_modified.timestamp()
         version: Version | None = None
         if info.etag is not None:
             version = [info.etag]
-        elif info.size is not None and changed is not None and changed < asked - _YOUNG_SECONDS:
+        elif info.size is not None and changed is not None:
             version = [info.size, f"{changed:.6f}"]
         return Item(uri, info.size, changed, version)
 
