@@ -221,3 +221,18 @@ def test_what_the_callback_raises_ends_the_sync(shelf, here):
     shelf.forget()
     shelf.sync_to_dir(here, "shelf://a")
     assert shelf.tree() == FILES
+
+
+def test_storage_hears_how_large_the_files_were_that_it_listed(shelf, here, tmp_path, monkeypatch):
+    shelf.sync_to_dir(here, "shelf://a")
+    heard: dict[str, int | None] = {}
+    copy_listed = type(shelf).copy_listed
+
+    def listen(self, uri, path, listed, *rest):
+        heard[uri] = listed.size
+        return copy_listed(self, uri, path, listed, *rest)
+
+    monkeypatch.setattr(type(shelf), "copy_listed", listen)
+    shelf.sync_from_dir("shelf://a", tmp_path / "down")
+    assert heard == {f"shelf://a/{name}": len(data) for name, data in FILES.items()}
+    assert tree(tmp_path / "down") == FILES

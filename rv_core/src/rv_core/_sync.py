@@ -322,7 +322,7 @@ def _copier(source: Side, target: Side) -> Copier:
 
 
 def _download(source: Place, item: Item, place: str, moved: OnProgress) -> Item:
-    info = source.fs.copy_from(item.place, place, moved)
+    info = source.fs.copy_listed(item.place, place, FileInfo(item.size), moved)
     if item.changed is None and info is not None and info.last_modified is not None:
         item = attrs.evolve(item, changed=info.last_modified.timestamp())
     return _with_its_time(place, item)
