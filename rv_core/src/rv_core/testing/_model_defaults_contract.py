@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from rv_core._backend import Backend
 from rv_core._backend_config import BackendConfig
 from rv_core._errors import UnknownKeyError
 from rv_core._kernel import Kernel
 from rv_core.cache import unsigned
+from rv_core.hookspecs import hookimpl
 from rv_core.testing._plugin_contract import KEY, PluginContract
+
+
+class _Serving:
+    """A plugin that serves one backend."""
+
+    def __init__(self, backend: type[Backend]) -> None:
+        self._backend = backend
+
+    @hookimpl
+    def rv_backend(self, key: str, kernel: Kernel) -> type[Backend] | None:
+        return self._backend if key == self._backend.key else None
 
 
 class ModelDefaultsContract(PluginContract):
@@ -26,8 +40,9 @@ class ModelDefaultsContract(PluginContract):
             plugins = ("my_models.plugin", "rv_backend_keras.plugin")
             backend = "KERAS_CLASSIFICATION"
 
-    ``plugins``: the names of plugin modules, the one under test first, then the backend's, so
-    that entries are read as the backend will. Where that is not installed, they are not read.
+    ``plugins``: the names of plugin modules, the one under test first, then the backend's if it
+    is another. Entries are read as that backend does, or as the one of that key does that is
+    installed; where there is none, they are not read.
     """
 
     backend: ClassVar[str]
@@ -40,22 +55,28 @@ class ModelDefaultsContract(PluginContract):
 
     @pytest.fixture
     def kernel(self) -> Kernel:
-        """A kernel with those of these plugins that are installed."""
-        found = [import_module(self.plugins[0])]
-        for name in self.plugins[1:]:
+        """A kernel with those of these plugins that are installed, and with the backend."""
+        found: list[object] = []
+        for name in self.plugins:
             try:
                 found.append(import_module(name))
             except ModuleNotFoundError as error:
-                if error.name not in (name, name.partition(".")[0]):
+                if not found or not f"{name}.".startswith(f"{error.name}."):
                     raise
-        return Kernel(plugins=found)
+        kernel = Kernel(plugins=found)
+        try:
+            kernel.backend(self.backend)
+        except UnknownKeyError:
+            with suppress(UnknownKeyError):
+                return Kernel(plugins=[*found, _Serving(Kernel().backend(self.backend))])
+        return kernel
 
     @pytest.fixture
     def config_class(self, kernel: Kernel) -> type[BackendConfig]:
         try:
             return kernel.backend(self.backend).Config
-        except UnknownKeyError as error:
-            pytest.skip(f"entries are not read: {error} ({error.hint})")
+        except UnknownKeyError:
+            pytest.skip(f"the backend {self.backend} is not installed: its entries are not read")
 
     def test_there_are_entries_for_its_backend_alone(
         self, entries: Mapping[str, Mapping[str, Any]]

@@ -26,6 +26,12 @@ _KEYS: Final = {
         "a backend such as 'KERAS_CLASSIFICATION'",
     ),
 }
+_REQUIREMENTS: Final = {
+    "filesystem": ((), ()),
+    "backend": (("attrs>=23.2", "numpy>=1.26"), ("rv-plugins>=0.1,<1",)),
+    "model-defaults": ((), ()),
+}
+"""What a package of that kind needs beside rv-core, and what its tests do."""
 
 
 def write_package(folder: Path, name: str, kind: str, key: str | None = None) -> Path:
@@ -65,13 +71,20 @@ def values_of(name: str, kind: str, key: str | None) -> dict[str, str]:
     if key is None or not pattern.match(key):
         got = "" if key is None else f", got {key!r}"
         raise ConfigError(f"a {kind} package serves {wanted}{got}", hint="give it with --key")
+    needed, for_tests = _REQUIREMENTS[kind]
     return {
         "name": "-".join(words),
         "package": "_".join(words),
         "key": key,
         "group": {"filesystem": "filesystems", "backend": "backends"}.get(kind, "model_defaults"),
         "class_name": "".join(word.capitalize() for word in words if word != "rv"),
+        "requirements": _quoted("rv-core>=0.1,<1", *needed),
+        "test_requirements": _quoted("pytest>=8.4", "rv-core[testing]>=0.1,<1", *for_tests),
     }
+
+
+def _quoted(*requirements: str) -> str:
+    return ", ".join(f'"{each}"' for each in requirements)
 
 
 def _write(source: Traversable, target: Path, values: dict[str, str]) -> None:
