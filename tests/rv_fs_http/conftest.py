@@ -45,6 +45,7 @@ class FileServer(ThreadingHTTPServer):
         self.files = files
         self.requests: list[Any] = []
         self.codes: list[int] = []
+        self.redirects: dict[str, str] = {}
         self.connections = 0
         self.tags: dict[str, str] = {}
         self.numbers = itertools.count()
@@ -107,6 +108,8 @@ class FileHandler(BaseHTTPRequestHandler):
             urlsplit(self.path).path.lstrip("/"), errors="surrogateescape"
         ).partition("/")
         path = self.server.files / name
+        if to := self.server.redirects.get(self.path):
+            return self._say(302, {"Location": to})
         if way == "cookie":
             return self._say(
                 302, {"Set-Cookie": "session=HUSH; Path=/", "Location": f"/login/{name}"}

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
+_UNICAST: Final = IPv6Network("2000::/3")  # RFC 4291, 2.4, as far as it is given out
 _NOT_PUBLIC: Final = {
     # Where virtual machines of Azure reach the platform itself, from a public range
     # (https://learn.microsoft.com/azure/virtual-network/what-is-ip-address-168-63-129-16).
@@ -19,7 +20,7 @@ def is_public(address: str) -> bool:
     found = _unwrapped(ip_address(address.partition("%")[0]))
     if found in _NOT_PUBLIC or found.is_multicast:
         return False
-    if isinstance(found, IPv6Address) and found.is_site_local:
+    if isinstance(found, IPv6Address) and found not in _UNICAST:
         return False
     return found.is_global
 
