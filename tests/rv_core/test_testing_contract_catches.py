@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from rv_core.testing import FileSystemContract
 
 HERE = Path(__file__).parent
+ALONE = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # what is installed costs seconds
 
 
 def classes_in(file: str) -> dict[str, tuple[str, Any]]:
@@ -45,6 +47,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], 
             *(f"{HERE / BROKEN[name][0]}::{name}::{test}" for name, test in [*CATCHES, *whole]),
         ],
         cwd=place,
+        env=ALONE,
         capture_output=True,
         text=True,
         timeout=300,
@@ -93,6 +96,7 @@ def test_a_suite_without_its_fixtures_says_which(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-k", "xb_makes", "-W", "ignore"],
         cwd=tmp_path,
+        env=ALONE,
         capture_output=True,
         text=True,
         timeout=60,

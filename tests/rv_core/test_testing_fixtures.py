@@ -32,7 +32,7 @@ def run(*args: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, *args],
         cwd=cwd,
-        env={**os.environ, **environ},
+        env={**os.environ, **environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         timeout=60,

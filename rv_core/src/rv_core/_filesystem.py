@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, ClassVar, Final, Literal
 
 import attrs
 
-from rv_core._errors import IntegrityError, NotFoundError
+from rv_core._errors import IntegrityError, NotFoundError, NotWritableError
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 
@@ -236,6 +236,10 @@ class FileSystem(ABC):
         nothing unless ``allow_empty``. Otherwise as `sync_from_dir`; without a record of an
         earlier sync, unchanged means: of the same size, and not older than the local file.
         """
+        if not self.writable:  # before both folders are listed
+            raise NotWritableError(
+                f"{without_secrets(dest_uri)} cannot be written: this storage is read-only"
+            )
         from rv_core._sync import sync
         from rv_core._sync_sides import Folder, side_of
 
