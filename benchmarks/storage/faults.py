@@ -106,6 +106,7 @@ DOWNLOADS = [
     Case("429 with Retry-After: 2", fails(Status(429, {"Retry-After": "2"}, BUSY))),
     Case("stall once", fails(Stall(2 * MIB, 600))),
     Case("1 byte/s drip", fails(Drip(1), times=None)),
+    Case("1 byte/s drip after the first MiB", fails(Drip(1, MIB), times=None)),
     Case("replaced between requests", replaced(1)),
     Case("replaced and reset", replaced_and_reset),
     Case("server ignores Range", fails(IgnoreRange(), times=None)),

@@ -30,7 +30,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 # Nothing of ours: these servers are the system's, and so is their Python.
 ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
 USER = pwd.getpwuid(os.geteuid()).pw_name
-START_SECONDS = 30
+START_SECONDS = 60
 
 
 class Settings(string.Template):
@@ -115,11 +115,15 @@ class Nginx:
     """``url``: no trailing slash, ``/plain/name`` and the other paths of nginx.conf go below.
     ``files``: the folder that all of them serve. ``/secret/`` wants ``user`` and ``password``."""
 
-    url: str
+    port: int
     files: Path
     logs: list[Path]
     user: str = "reader"
     password: str = "not-to-be-seen-here"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
     def put(self, name: str, data: bytes) -> None:
         """Put a file at once, with a time that none before had: nginx makes ETags of size and
@@ -157,7 +161,7 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     files = place / "files"
     files.mkdir()
     [port] = free_ports(1)
-    server = Nginx(f"http://127.0.0.1:{port}", files, [place / "access.log", place / "error.log"])
+    server = Nginx(port, files, [place / "access.log", place / "error.log"])
     (place / "users").write_text(f"{server.user}:{{PLAIN}}{server.password}\n")
     group = grp.getgrgid(os.getegid()).gr_name
     text = fill_in("nginx.conf", place=place, files=files, port=port, user=USER, group=group)
@@ -173,12 +177,16 @@ class Swift:
     """The S3 API of Swift. Addressing by path, region us-east-1. Of the two accounts, the other
     one has no right to the first one's buckets."""
 
-    url: str
+    port: int
     logs: list[Path]
     key: str = "test:tester"
     secret: str = "a-secret-of-the-tests"
     other_key: str = "other:stranger"
     other_secret: str = "another-secret"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
 
 
 @pytest.fixture(scope="session")
@@ -191,15 +199,13 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
     etc.mkdir()
     kinds = ("account", "container", "object")
     *ports, port, cache_port = free_ports(5)
-    server = Swift(
-        f"http://127.0.0.1:{port}", [place / f"{kind}.log" for kind in (*kinds, "proxy")]
-    )
+    server = Swift(port, [place / f"{kind}.log" for kind in (*kinds, "proxy")])
     (etc / "swift.conf").write_text(fill_in("swift/swift.conf"))
     common = {"user": USER, "etc": etc, "devices": devices}
     for kind, own in zip(kinds, ports, strict=True):
         text = fill_in("swift/storage.conf", kind=kind, port=own, **common)
         (etc / f"{kind}.conf").write_text(text)
-        make_ring(etc / f"{kind}.builder", own)
+    make_rings(etc, dict(zip(kinds, ports, strict=True)))
     users = "\n".join(
         f"user_{key.replace(':', '_')} = {secret} .admin"
         for key, secret in (
@@ -235,17 +241,9 @@ def need_attributes(place: Path) -> None:
         )
 
 
-def make_ring(builder: Path, port: int) -> None:
-    """Where a kind of data lies: on one disk, once."""
-    device = ["--region", "1", "--zone", "1", "--ip", "127.0.0.1", "--port", str(port)]
-    device += ["--device", "disk", "--weight", "1"]
-    for command in (["create", "4", "1", "0"], ["add", *device], ["rebalance"]):
-        done = subprocess.run(
-            [str(which("swift-ring-builder")), str(builder), *command],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=ENVIRONMENT,
-        )
-        if done.returncode > 1:  # 1 is a warning
-            pytest.fail(done.stdout + done.stderr)
+def make_rings(etc: Path, ports: dict[str, int]) -> None:
+    command = ["/usr/bin/python3", str(HERE / "swift" / "make_rings.py"), str(etc)]
+    command += [f"{kind}={port}" for kind, port in ports.items()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+    if done.returncode:
+        pytest.fail(done.stdout + done.stderr)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 
 import boto3
 import pytest
-from rv_core.testing import FileSystemContract
+from rv_core.testing import (
+    Chunked,
+    DownloadFaults,
+    FaultProxy,
+    FileSystemContract,
+    Gzip,
+    NoLength,
+)
 
 from rv_core import AccessDeniedError, NotFoundError
 from rv_fs_s3 import S3FileSystem, S3Settings
@@ -84,3 +92,55 @@ def test_another_account_sees_nothing_of_it(swift, credentials, s3, folder):
     stranger = S3FileSystem(S3Settings(endpoint_url=swift.url))
     with pytest.raises((AccessDeniedError, NotFoundError)):
         stranger.read_bytes(f"{folder}/x")
+
+
+COPY = """
+import sys
+from rv_fs_s3 import S3FileSystem, S3Settings
+S3FileSystem(S3Settings(endpoint_url=sys.argv[1])).copy_from(*sys.argv[2:])
+"""
+
+
+class TestDownloads(DownloadFaults):
+    """The fault battery, Swift behind the proxy."""
+
+    secrets = ("a-secret-of-the-tests",)
+    decodes = False  # an object is what was put, whatever it is called
+    # A request without the Range that was signed would be refused, not answered in full.
+    test_a_server_without_ranges_whose_connection_breaks = None
+
+    @pytest.mark.parametrize("fault", [Chunked(), NoLength(), Gzip()], ids=str)
+    @pytest.mark.parametrize("how", ["copy", "stream", "bytes"])
+    def test_a_server_of_few_words(self, fs, proxy, put, here, fault, how):
+        super().test_a_server_of_few_words(fs, proxy, put, here, fault, how)
+
+    def is_listing(self, request) -> bool:
+        return "list-type=2" in request.path
+
+    @pytest.fixture
+    def proxy(self, swift):
+        with FaultProxy(swift.port) as proxy:
+            yield proxy
+
+    @pytest.fixture
+    def fs(self, proxy, credentials) -> S3FileSystem:
+        return S3FileSystem(S3Settings(endpoint_url=proxy.url))
+
+    @pytest.fixture
+    def root(self, folder) -> str:
+        return folder
+
+    @pytest.fixture
+    def put(self, s3, root):
+        """Past the proxy."""
+
+        def put(name: str, data: bytes) -> str:
+            uri = s3.uri_below(root, name)
+            s3.write_bytes(uri, data)
+            return uri
+
+        return put
+
+    @pytest.fixture
+    def command(self, proxy):
+        return lambda uri, path: [sys.executable, "-c", COPY, proxy.url, uri, str(path)]
