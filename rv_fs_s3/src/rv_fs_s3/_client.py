@@ -6,6 +6,7 @@ import os
 import platform
 import threading
 import time
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -23,11 +24,13 @@ from urllib3.exceptions import HTTPError
 
 from rv_core import RVError
 from rv_fs_s3._errors import failure, is_expired, refusal
-from rv_fs_s3._events import register
+from rv_fs_s3._events import SMALL_BODY, register
 from rv_fs_s3._quiet_logs import install, quiet
 from rv_fs_s3._role import RoleProvider
+from rv_fs_s3._turn import Turn
 
 if TYPE_CHECKING:
+    from rv_fs_s3._bodies import Body
     from rv_fs_s3._locations import Location
     from rv_fs_s3._settings import S3Settings
 
@@ -56,6 +59,7 @@ class Client:
         self.retries = Retries()
         self._lock = threading.Lock()
         self._current: _Made | None = None
+        self._turn = Turn()
 
     def ask(self, operation: str, action: str, location: Location, **params: Any) -> Answer:
         """What the server answers to an operation on a bucket, tried again where that may help.
@@ -71,10 +75,13 @@ class Client:
         for last in (False, True):
             made: _Made | None = None
             try:
-                with quiet():
+                body: Body | None = params.get("Body")
+                if body is not None:
+                    body.seek(0)
+                # A large body is signed outside of the interpreter, by several threads at once.
+                small = body is None or len(body) <= SMALL_BODY
+                with self._turn.taken() if small else nullcontext(), quiet():
                     made = self._made()
-                    if (body := params.get("Body")) is not None:
-                        body.seek(0)
                     call = getattr(made.client, operation)
                     answer: Answer = call(Bucket=location.bucket, **params)
                 return answer
@@ -97,6 +104,7 @@ class Client:
         """Start afresh in a forked process: with none of its parent's connections and locks."""
         self._lock = threading.Lock()
         self._current = None
+        self._turn = Turn()
 
     def _made(self) -> _Made:
         made = self._current
@@ -104,8 +112,13 @@ class Client:
             with self._lock:
                 made = self._current
                 if made is None or made.pid != os.getpid():
-                    made = self._current = _Made(os.getpid(), _new_client(self.settings))
+                    made = self._current = _Made(os.getpid(), self._new())
         return made
+
+    def _new(self) -> Any:
+        client = _new_client(self.settings)
+        register(client, self.settings, self._turn)
+        return client
 
     def _renew(self, expired: _Made | None) -> None:
         """Look for credentials again, unless another thread has done so meanwhile."""
@@ -163,7 +176,6 @@ def _new_client(settings: S3Settings) -> Any:
         if "payload_signing_enabled" not in signed:
             unsigned: Any = {**signed, "payload_signing_enabled": False}
             client = made.client("s3", config=config.merge(Config(s3=unsigned)), **given)
-    register(client, settings)
     return client
 
 

@@ -16,17 +16,20 @@ from rv_fs_s3._bodies import Body
 
 if TYPE_CHECKING:
     from rv_fs_s3._settings import S3Settings
+    from rv_fs_s3._turn import Turn
 
-_SMALL_BODY: Final = 1 << 20
+SMALL_BODY: Final = 1 << 20
+"""Up to here it takes longer to ask for leave to send a body than to send it in vain."""
 _READ_BYTES: Final = 1 << 16
 
 
-def register(client: Any, settings: S3Settings) -> None:
-    """Have a client of boto3 do what follows."""
+def register(client: Any, settings: S3Settings, turn: Turn) -> None:
+    """Have a client of boto3 do what follows. ``turn``: is held by whoever calls the client, and
+    given up as long as the network is waited for."""
     events = client.meta.events
     # The only way to the client's connections. Bodies are read by us, which see how fast they come.
     http = client._endpoint.http_session
-    events.register("before-send.s3", lambda request, **_: _send(http, request))
+    events.register("before-send.s3", lambda request, **_: _send(turn, http, request))
     events.register("before-call.s3.DeleteObjects", _add_md5)
     for operation in ("PutObject", "UploadPart"):
         events.register_last(f"before-call.s3.{operation}", _expect_nothing_of_small_bodies)
@@ -39,12 +42,11 @@ def _pay(params: Mapping[str, Any], **_: Any) -> None:
 
 
 def _expect_nothing_of_small_bodies(params: Mapping[str, Any], **_: Any) -> None:
-    """Asking for leave to send a small body takes longer than sending it in vain."""
-    if len(params["body"]) <= _SMALL_BODY:
+    if len(params["body"]) <= SMALL_BODY:
         params["headers"].pop("Expect", None)
 
 
-def _send(http: Any, request: Any) -> Any:
+def _send(turn: Turn, http: Any, request: Any) -> Any:
     """Send a request; of the answer, read all that is not the content of an object.
 
     botocore would read it without looking at how fast it comes and whether all of it did.
@@ -53,16 +55,17 @@ def _send(http: Any, request: Any) -> Any:
         request.body.begin()
     content = request.stream_output
     request.stream_output = True
-    response = http.send(request)
-    if content and response.status_code < 300:
-        return response
-    raw = response.raw
-    try:
-        body = b"" if request.method == "HEAD" else _read_all(raw)
-        raw.release_conn()
-    except BaseException:
-        raw.close()
-        raise
+    with turn.lent():
+        response = http.send(request)
+        if content and response.status_code < 300:
+            return response
+        raw = response.raw
+        try:
+            body = b"" if request.method == "HEAD" else _read_all(raw)
+            raw.release_conn()
+        except BaseException:
+            raw.close()
+            raise
     return AWSResponse(response.url, response.status_code, response.headers, _Whole(body))
 
 

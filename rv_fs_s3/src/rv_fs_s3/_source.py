@@ -33,6 +33,8 @@ class S3Source:
         self._unless = unless
         self._tally: Tally | None = None
         self.checksum: Checksum | None = None
+        self.has_told = False
+        """Whether the first answer was one that tells a checksum if the server keeps one."""
         self.changed = False
         """Whether reading ended because the object became another."""
 
@@ -44,6 +46,8 @@ class S3Source:
     def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
         """See `rv_core.transfers.RangeSource`. An answer that has the whole object leaves what it
         tells of its checksum in ``checksum``."""
+        if version is None:
+            self.checksum, self.has_told, self._tally = None, False, None
         params: dict[str, Any] = {}
         if start > 0 or stop is not None:
             params["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
@@ -91,6 +95,7 @@ class S3Source:
         whole = first == 0 and last == info.size
         if version is None and whole:
             self.checksum = told(answer)
+            self.has_told = self.checksum is not None or not partial
         if whole and self.checksum is not None and info.size and self.checksum.parts is None:
             self._tally = Tally(self.checksum, info.size, self._location.shown)
         body = S3Body(answer, first, last, self._location.shown, self._tally)

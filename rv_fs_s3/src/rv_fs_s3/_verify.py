@@ -33,7 +33,7 @@ class VerifiedSource(S3Source):
         piece = super().read_range(start, stop, version)
         if version is None:
             self._asking = None
-            if self._client.settings.checksums and self.checksum is None and piece.info.size:
+            if self._client.settings.checksums and not self.has_told and piece.info.size:
                 self._asking = _Asking(self._client, self._location, piece.info)
                 if piece.stop != piece.info.size:
                     self._asking.start()
