@@ -83,6 +83,19 @@ def test_without_a_record_sizes_and_times_decide(shelf, here, tmp_path, damage):
     assert tree(tmp_path / "down") == tree(here) == shelf.tree()
 
 
+def test_what_sizes_and_times_found_equal_is_recorded_too(shelf, here, tmp_path):
+    shelf.put({"x": b"old"})
+    shelf.sync_from_dir("shelf://a", tmp_path / "down")
+    for record in records():
+        record.unlink()
+    shelf.sync_from_dir("shelf://a", tmp_path / "down")
+    then = shelf.path("shelf://a/x").stat().st_mtime
+    shelf.put({"x": b"new"})
+    os.utime(shelf.path("shelf://a/x"), (then, then))
+    shelf.sync_from_dir("shelf://a", tmp_path / "down")
+    assert tree(tmp_path / "down") == {"x": b"new"}
+
+
 def test_a_record_that_cannot_be_written_is_no_obstacle(shelf, here, tmp_path, monkeypatch):
     (tmp_path / "no folder").write_text("x")
     monkeypatch.setenv("RV_CACHE_DIR", str(tmp_path / "no folder"))

@@ -140,6 +140,18 @@ def test_a_server_that_is_down_ends_the_sync_after_one_round(shelf, tmp_path):
     assert "connection refused" in str(caught.value)
 
 
+def test_single_broken_transfers_do_not_end_a_sync_of_one_file_at_a_time(shelf, tmp_path):
+    class OneByOne(type(shelf)):
+        transfers_at_once = 1
+
+    shelf = OneByOne(shelf.folder)
+    shelf.put({f"{n:02}": b"x" for n in range(20)})
+    shelf.before = refusing("1", "2", "5", error=rv.TransferError("connection reset"))
+    with pytest.raises(rv.TransferError, match=r"6 file\(s\)"):
+        shelf.sync_from_dir("shelf://a", tmp_path / "down")
+    assert len(tree(tmp_path / "down")) == 14
+
+
 def test_a_bug_of_a_plugin_is_raised_as_it_is_and_what_is_done_is_kept(shelf, here):
     shelf.before = refusing("file 99.tif", error=ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError, match="a bug"):

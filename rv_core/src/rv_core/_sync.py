@@ -46,6 +46,8 @@ LARGE_AT_ONCE: Final = 4
 """Large files are few at a time: each is moved in several streams where the storage can."""
 
 _NAMED: Final = 10
+_ROUND: Final = 4
+"""So many files in a row, at least, have to find the server down before the others are given up."""
 _SAME_SECONDS: Final = 1.0
 _FULL: Final = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -178,7 +180,7 @@ class _Sync:
                     self._moved += self._moving.pop(name, 0.0)
                 if isinstance(result, StorageError | OSError):
                     self._failures.add(name, result)
-                    if _is_hopeless(result) or self._failures.in_a_row >= threads:
+                    if _is_hopeless(result) or self._failures.in_a_row >= max(threads, _ROUND):
                         self._given_up, self._not_tried = True, len(names) - ended
                         return
                 elif isinstance(result, BaseException):
@@ -339,7 +341,8 @@ def _on_this_machine(item: Item, place: str, moved: OnProgress) -> Item:
 
 def _with_its_time(place: str, item: Item) -> Item:
     if item.changed is not None:
-        os.utime(place, (item.changed, item.changed))
+        with suppress(OSError):  # some disks of networks do not let times be set
+            os.utime(place, (item.changed, item.changed))
     return Folder.item(place)
 
 
