@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import sys
 import uuid
 
@@ -14,9 +15,11 @@ from rv_core.testing import (
     FileSystemContract,
     Gzip,
     NoLength,
+    ResetUpload,
+    Status,
 )
 
-from rv_core import AccessDeniedError, NotFoundError
+from rv_core import AccessDeniedError, NotFoundError, StorageError
 from rv_fs_s3 import S3FileSystem, S3Settings
 
 BUCKET = "imagery"
@@ -37,14 +40,19 @@ def credentials(swift, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def bucket(swift) -> str:
-    client = boto3.client(
+def client(swift):
+    """boto3's own, to look at the server from behind."""
+    return boto3.client(
         "s3",
         endpoint_url=swift.url,
         region_name="us-east-1",
         aws_access_key_id=swift.key,
         aws_secret_access_key=swift.secret,
     )
+
+
+@pytest.fixture(scope="module")
+def bucket(client) -> str:
     client.create_bucket(Bucket=BUCKET)
     return BUCKET
 
@@ -94,7 +102,50 @@ def test_another_account_sees_nothing_of_it(swift, credentials, s3, folder):
         stranger.read_bytes(f"{folder}/x")
 
 
+@pytest.fixture
+def proxy(swift):
+    with FaultProxy(swift.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def faulty(proxy, credentials) -> S3FileSystem:
+    """Reaches Swift through the proxy."""
+    return S3FileSystem(S3Settings(endpoint_url=proxy.url))
+
+
+@pytest.fixture
+def large(tmp_path):
+    """A file that is sent in parts."""
+    path = tmp_path / "large.bin"
+    path.write_bytes(bytes(range(251)) * (40 << 12))
+    return path
+
+
+def test_an_upload_in_parts_outlasts_a_busy_server(faulty, proxy, s3, folder, large, tmp_path):
+    busy = [proxy.fail(Status(503), times=2, method=method) for method in ("PUT", "POST")]
+    cut = proxy.fail(ResetUpload(1 << 20), method="PUT", after=1)
+    faulty.copy_to(large, f"{folder}/large.bin")
+    assert [fault.hits for fault in (*busy, cut)] == [2, 2, 1]
+    s3.copy_from(f"{folder}/large.bin", tmp_path / "back.bin")
+    assert filecmp.cmp(large, tmp_path / "back.bin", shallow=False)
+
+
+@pytest.mark.parametrize("fault", [Status(403), ResetUpload(1 << 20)], ids=str)
+def test_an_upload_that_fails_leaves_the_old_object_and_no_parts(
+    faulty, proxy, s3, client, folder, large, fault
+):
+    uri = f"{folder}/large.bin"
+    s3.write_bytes(uri, b"old")
+    proxy.fail(fault, times=None, method="PUT")
+    with pytest.raises(StorageError):
+        faulty.copy_to(large, uri)
+    assert s3.read_bytes(uri) == b"old"
+    assert client.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) == []
+
+
 COPY = """
+import filecmp
 import sys
 from rv_fs_s3 import S3FileSystem, S3Settings
 S3FileSystem(S3Settings(endpoint_url=sys.argv[1])).copy_from(*sys.argv[2:])
@@ -118,13 +169,8 @@ class TestDownloads(DownloadFaults):
         return "list-type=2" in request.path
 
     @pytest.fixture
-    def proxy(self, swift):
-        with FaultProxy(swift.port) as proxy:
-            yield proxy
-
-    @pytest.fixture
-    def fs(self, proxy, credentials) -> S3FileSystem:
-        return S3FileSystem(S3Settings(endpoint_url=proxy.url))
+    def fs(self, faulty) -> S3FileSystem:
+        return faulty
 
     @pytest.fixture
     def root(self, folder) -> str:
