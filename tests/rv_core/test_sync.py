@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
@@ -249,3 +250,27 @@ def test_storage_hears_how_large_the_files_were_that_it_listed(shelf, here, tmp_
     shelf.sync_from_dir("shelf://a", tmp_path / "down")
     assert heard == {f"shelf://a/{name}": len(data) for name, data in FILES.items()}
     assert tree(tmp_path / "down") == FILES
+
+
+def test_transfers_that_are_given_up_publish_nothing_later(shelf, tmp_path):
+    class Enough(Exception):
+        pass
+
+    class Slow(io.BytesIO):
+        def read(self, size=-1):
+            time.sleep(0.3)
+            return super().read(size)
+
+    class SlowShelf(type(shelf)):
+        def open(self, uri, mode="rb"):
+            return Slow(self.path(uri).read_bytes()) if mode == "rb" else super().open(uri, mode)
+
+    def on_progress(progress: Progress) -> None:
+        raise Enough
+
+    slow = SlowShelf(shelf.folder)
+    slow.put({"x": bytes(5 << 20)})
+    with pytest.raises(Enough):
+        slow.sync_from_dir("shelf://a", tmp_path / "down", on_progress=on_progress)
+    time.sleep(2)  # which the transfer would have taken
+    assert list((tmp_path / "down").iterdir()) == []

@@ -96,6 +96,7 @@ def test_listing_tells_names_and_what_is_known(local: LocalFileSystem, tree: Pat
         assert list(local.list_files(f"{uri}/no")) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX systems")
 def test_pipes_and_unfinished_files_are_not_listed(local: LocalFileSystem, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with local.open(f"{tmp_path}/a", "wb") as stream:

@@ -59,8 +59,6 @@ class Folder:
 
         found = {}
         for name, entry in walk(str(self.path), self.shown):
-            if entry.is_symlink():
-                continue
             with failures("list", self.shown), suppress(FileNotFoundError):
                 if entry.is_file(follow_symlinks=False):
                     found[name] = _item(entry.path, entry.stat(follow_symlinks=False))
