@@ -1,6 +1,7 @@
 """A local copy that survives a power cut: RV's, and cp followed by fsync."""
 
 import subprocess
+from pathlib import Path
 
 from columns import Column
 
@@ -15,8 +16,14 @@ class Ours(Column):
     def download(self, source: str, path: str) -> None:
         self.files.copy(source, path)
 
+    def read(self, name: str) -> bytes:
+        return self.files.read_bytes(name)
+
 
 class Cp(Column):
     def download(self, source: str, path: str) -> None:
         subprocess.run(["cp", "--", source, path], check=True)
         subprocess.run(["sync", "--", path], check=True)  # fsync of that file
+
+    def read(self, name: str) -> bytes:
+        return Path(name).read_bytes()

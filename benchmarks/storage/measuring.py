@@ -46,7 +46,7 @@ class Section:
     server: str
     rows: list[Row]
     columns: list[Column]
-    warm: str | None
+    warm: str
     rounds: int
 
 
