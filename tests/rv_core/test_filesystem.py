@@ -215,6 +215,8 @@ def test_a_transfer_that_ends_early_is_noticed_and_leaves_nothing(kernel, tmp_pa
     [
         ("https://me:p@ss@host/x@2.png?token=abc#f", "https://host/x@2.png"),
         ("s3://bucket/a@b", "s3://bucket/a@b"),
+        ("s3://bucket/what? #1.tif", "s3://bucket/what? #1.tif"),
+        ("sftp://me:p@host/x?token=abc#f", "sftp://host/x"),
         ("/data/what?#1.tif", "/data/what?#1.tif"),
         ("file:///data/a?b", "file:///data/a?b"),
     ],

@@ -419,3 +419,13 @@ def test_a_drip_is_a_stall_and_a_pause_of_the_reader_is_not() -> None:
             guard.saw(1, 1.0)
     assert caught.value.stalled == 5
     guard.saw(1, 1.0)
+
+
+def test_what_is_not_there_leaves_no_trace(tmp_path: Path) -> None:
+    class Empty(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            raise NotFoundError("nothing is there")
+
+    with pytest.raises(NotFoundError):
+        get(Empty(), tmp_path / "new" / "file")
+    assert list(tmp_path.iterdir()) == []

@@ -72,8 +72,8 @@ class FileSystem(ABC):
     @abstractmethod
     def open(self, uri: str, mode: OpenMode = "rb") -> BinaryIO:
         """A binary stream. ``"wb"`` publishes the file when the stream is closed, and drops it
-        when its ``with`` block is left by an exception; ``"xb"`` does the same but raises
-        `AlreadyExistsError` where a file is there already."""
+        when its ``with`` block is left by an exception, or it is forgotten unclosed; ``"xb"`` does
+        the same but raises `AlreadyExistsError` where a file is there already."""
 
     @abstractmethod
     def info(self, uri: str) -> FileInfo:

@@ -10,7 +10,9 @@ LOCAL_SCHEME: Final = "file"
 
 # Two characters at least: the one of C:\ or C:/ is a Windows drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://|(file):", re.IGNORECASE)
-_SIGNED = re.compile(r"[?#].*", re.DOTALL)
+_QUERY = re.compile(r"[?#].*", re.DOTALL)
+# Elsewhere "?" and "#" may be part of a name; what reads as a parameter may be a signature still.
+_PARAMETERS = re.compile(r"\?[^/?#]*=.*", re.DOTALL)
 _USERINFO = re.compile(r"(?<=://)[^/]*@")
 
 
@@ -21,13 +23,16 @@ def scheme_of(uri: str | os.PathLike[str]) -> str:
 
 
 def without_secrets(uri: str) -> str:
-    """A URI as it may be shown: without user, password, query and fragment.
+    """A URI as it may be shown: without user, password, and what may be a signature.
 
-    A local path is returned as it is, since ``?`` and ``#`` may be part of its name.
+    Of ``http`` and ``https`` query and fragment are left out, of other schemes what follows a ``?``
+    as parameters do (``?name=value``); a local path is returned as it is.
     """
-    if scheme_of(uri) == LOCAL_SCHEME:
+    scheme = scheme_of(uri)
+    if scheme == LOCAL_SCHEME:
         return uri
-    return _USERINFO.sub("", _SIGNED.sub("", uri))
+    secrets = _QUERY if scheme in ("http", "https") else _PARAMETERS
+    return _USERINFO.sub("", secrets.sub("", uri))
 
 
 def join(uri: str, *parts: str) -> str:

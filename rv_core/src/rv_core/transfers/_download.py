@@ -7,13 +7,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
 from rv_core._errors import IntegrityError, TransferError
-from rv_core._filesystem import copy_stream
+from rv_core._filesystem import FileInfo, copy_stream
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 from rv_core.local_files import AtomicWriter, open_for_writing, storage_error
@@ -24,15 +25,14 @@ from rv_core.transfers._source import ChangedError
 from rv_core.transfers._speed import SpeedGuard
 
 if TYPE_CHECKING:
-    from rv_core._filesystem import FileInfo
     from rv_core.transfers._source import Piece, RangeSource
 
 PART_BYTES: Final = 16 << 20
 READ_BYTES: Final = 1 << 18
 RESTARTS: Final = 3
 
-Split = Callable[[int, float, "FileInfo"], bool]
-Verify = Callable[[Path, "FileInfo"], None]
+Split = Callable[[int, float, FileInfo], bool]
+Verify = Callable[[Path, FileInfo], None]
 
 
 class _RangesIgnoredError(Exception):
@@ -82,14 +82,18 @@ def download(
     retries = retries or Retries()
     target = str(path)
     for _ in range(RESTARTS + 1):
-        with open_for_writing(target, target, follow=False, durable=durable) as writer:
+        stop = None if split is not None or connections == 1 else part_bytes
+        # Asked before anything is made: a file that is not there leaves no trace here.
+        first = retries(partial(source.read_range, 0, stop, None))
+        with _opened(target, durable, first) as writer:
             if not isinstance(writer, AtomicWriter):  # a pipe or a device
+                first.body.close()
                 return _pour(source, uri, writer, retries, on_progress)
             transfer = _Transfer(
                 source, uri, target, writer, retries, part_bytes, connections, split, on_progress
             )
             try:
-                info = transfer.run()
+                info = transfer.run(first)
                 if verify is not None:
                     verify(Path(writer.part), info)
             except ChangedError:
@@ -104,6 +108,14 @@ def download(
         f"{without_secrets(uri)} changed each of the {RESTARTS + 1} times it was being read",
         hint="wait until whoever writes it is done",
     )
+
+
+def _opened(target: str, durable: bool, first: Piece) -> io.BufferedWriter:
+    try:
+        return open_for_writing(target, target, follow=False, durable=durable)
+    except BaseException:
+        first.body.close()
+        raise
 
 
 def _pour(
@@ -143,7 +155,7 @@ class _Transfer:
         self._connections = connections
         self._split = split
         self._on_progress = on_progress
-        self._info: FileInfo | None = None
+        self._info = FileInfo(None)
         self._pending: deque[_Part] = deque()
         self._threads: list[threading.Thread] = []
         self._owner = threading.get_ident()
@@ -154,14 +166,15 @@ class _Transfer:
         self._failure: BaseException | None = None
         self._stopped = False
 
-    def run(self) -> FileInfo:
+    def run(self, first: Piece) -> FileInfo:
+        """Bring the file of which ``first`` is the beginning."""
         sink: io.RawIOBase = self._writer.raw  # type: ignore[assignment]  # a FileIO
-        whole = self._split is not None or self._connections == 1
-        part: _Part | None = _Part(0, None if whole else self._part_bytes)
+        part: _Part | None = _Part(0, None)
+        piece: Piece | None = first
         try:
             while part is not None:
-                self._fill(part, sink)
-                part = self._take()
+                self._fill(part, sink, piece)
+                part, piece = self._take(), None
             self._wait()
         except Cancelled:
             if self._failure is not None:
@@ -172,8 +185,6 @@ class _Transfer:
             end = time.monotonic() + GRACE_SECONDS
             for thread in self._threads:
                 thread.join(max(0.0, end - time.monotonic()))
-        if self._info is None:
-            raise AssertionError("a download ended without an answer")
         if self._info.size is not None and self._done != self._info.size:
             raise IntegrityError(
                 f"{self._shown} should have {self._info.size} bytes, {self._done} arrived",
@@ -181,14 +192,18 @@ class _Transfer:
             )
         return self._info
 
-    def _fill(self, part: _Part, sink: io.RawIOBase) -> None:
-        """Bring all bytes of a part, going on where a broken attempt ended."""
+    def _fill(self, part: _Part, sink: io.RawIOBase, answer: Piece | None = None) -> None:
+        """Bring all bytes of a part, going on where a broken attempt ended. ``answer``: to the
+        first request, which has been made."""
 
         def attempt() -> None:
-            self._check()
-            piece = self._source.read_range(part.pos, part.stop, self._info)
+            nonlocal answer
+            first, answer = answer, None
+            if first is None:
+                self._check()
+            piece = first or self._source.read_range(part.pos, part.stop, self._info)
             try:
-                if self._info is None:
+                if first is not None:
                     self._begin(part, piece)
                 elif piece.start != part.pos:
                     self._begin_again(part, piece, sink)
@@ -291,7 +306,7 @@ class _Transfer:
             raise storage_error(error, "write", self._target) from error
 
     def _consider_splitting(self, part: _Part) -> None:
-        if self._split is None or self._threads or part.stop is None or self._info is None:
+        if self._split is None or self._threads or part.stop is None:
             return
         border = (part.pos // self._part_bytes + 1) * self._part_bytes
         seconds = time.monotonic() - self._began
@@ -306,5 +321,4 @@ class _Transfer:
             self._report()
 
     def _report(self) -> None:
-        size = self._info.size if self._info is not None else None
-        self._on_progress(Progress("copy", self._done, size, "B"))
+        self._on_progress(Progress("copy", self._done, self._info.size, "B"))
