@@ -23,16 +23,18 @@ class SpeedGuard:
         self._seconds = 0.0
 
     def saw(self, count: int, seconds: float) -> None:
-        """Raise `TransferError` where fewer than 1 KiB/s came for 5 s."""
+        """Raise `TransferError` where less than 5 KiB came within 5 s."""
         self._bytes += count
         self._seconds += seconds
+        if self._bytes >= MIN_BYTES_PER_SECOND * WINDOW_SECONDS:
+            # Counted anew from here: what came fast is no excuse for what comes now.
+            self._bytes, self._seconds = 0, 0.0
         if self._seconds < WINDOW_SECONDS:
             return
         count, self._bytes = self._bytes, 0
         seconds, self._seconds = self._seconds, 0.0
-        if count < MIN_BYTES_PER_SECOND * seconds:
-            raise TransferError(
-                f"{self._what} stalled: {count} bytes in {seconds:.0f} s",
-                hint="the network or the server is overloaded: try again later",
-                stalled=seconds,
-            )
+        raise TransferError(
+            f"{self._what} stalled: {count} bytes in {seconds:.0f} s",
+            hint="the network or the server is overloaded: try again later",
+            stalled=seconds,
+        )
