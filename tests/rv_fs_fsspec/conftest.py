@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -28,19 +28,20 @@ class Server:
     said: str = ""
 
 
-def start(script: str, scheme: str, folder: Path) -> Server:
+def start(script: str, scheme: str, folder: Path, *port: int) -> Server:
     folder.mkdir(exist_ok=True)
     command = [sys.executable, str(Path(__file__).with_name(script)), str(folder), PASSWORD]
+    command += map(str, port)
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    port = int(process.stdout.readline())
+    number = int(process.stdout.readline())
     said = process.stdout.readline() if scheme == "sftp" else ""
     quoted = PASSWORD.replace("/", "%2F").replace("@", "%40")
     return Server(
-        f"{scheme}://user:{quoted}@127.0.0.1:{port}",
-        f"{scheme}://127.0.0.1:{port}",
+        f"{scheme}://user:{quoted}@127.0.0.1:{number}",
+        f"{scheme}://127.0.0.1:{number}",
         folder,
-        port,
+        number,
         process,
         said,
     )
@@ -63,6 +64,20 @@ def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = start("ftp_server.py", "ftp", tmp_path_factory.mktemp("ftp"))
     yield server
     stop(server)
+
+
+@pytest.fixture
+def own_sftp_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Starts SFTP servers that the test may treat as it likes."""
+    started: list[Server] = []
+
+    def make(*port: int) -> Server:
+        started.append(start("sftp_server.py", "sftp", tmp_path / "sftp", *port))
+        return started[-1]
+
+    yield make
+    for server in started:
+        stop(server)
 
 
 @pytest.fixture

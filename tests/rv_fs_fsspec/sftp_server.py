@@ -1,4 +1,4 @@
-"""An SFTP server on loopback: ``sftp_server.py FOLDER PASSWORD``; says its port, then its key."""
+"""An SFTP server on loopback: ``sftp_server.py FOLDER PASSWORD [PORT]``; says its port and key."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ class Files(asyncssh.SFTPServer):
 
 
 async def main() -> None:
+    port = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     key = asyncssh.generate_private_key("ssh-ed25519")
     listening = await asyncssh.listen(
-        "127.0.0.1", 0, server_host_keys=[key], server_factory=Server, sftp_factory=Files
+        "127.0.0.1", port, server_host_keys=[key], server_factory=Server, sftp_factory=Files
     )
     sys.stdout.write(f"{listening.get_port()}\n")
     sys.stdout.write(f"{key.export_public_key().decode().strip()}\n")

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
+from inspect import signature
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -202,6 +203,8 @@ class FsspecFileSystem(FileSystem):
 
     def _make(self, arguments: Mapping[str, Any]) -> AbstractFileSystem:
         given = {**self._traits.options, **self._options, **arguments}
+        # Before there is an instance: some cannot be cleaned up where their making failed.
+        signature(self._cls.__init__).bind(None, **given)
         made = self._cls(**self._ways.options(given), skip_instance_cache=True)
         self._ways.prepare(made)
         return made
@@ -224,7 +227,7 @@ class FsspecFileSystem(FileSystem):
             return self._ask(at, instance)
 
     def _ask(self, at: Address, instance: AbstractFileSystem) -> FileInfo:
-        told = instance.info(at.path)
+        told = self._ways.info(instance, at.path)
         if told.get("type") == "directory":
             raise NotFoundError(f"cannot read {at.shown}: it is a folder, not a file")
         return info_of(told, self._scheme)
@@ -333,6 +336,7 @@ class FsspecFileSystem(FileSystem):
     ) -> FileInfo | None:
         def attempt() -> Mapping[str, Any] | None:
             watched = Watched(on_progress, source.stat().st_size)
+            watched.begin()
             using = self._use("write", at, exclusive=exclusive)
             with watched.passing_on(), using as instance:
                 return self._publish(

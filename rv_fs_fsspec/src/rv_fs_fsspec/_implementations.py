@@ -39,6 +39,15 @@ _OWN: Final = {"http": "rv-fs-http", "https": "rv-fs-http", "s3": "rv-fs-s3"}
 _TIMEOUT: Final = 10  # seconds
 
 
+# Python's URLs lose these (https://docs.python.org/3/library/urllib.parse.html, urlsplit), and
+# with them the implementations that speak HTTP.
+_LOST: Final = r"[\t\r\n]"
+# What careless ones take for parts of a URL, or decode once more than they encoded.
+_URL: Final = rf"[#?;]|%[0-9A-Fa-f]{{2}}|{_LOST}"
+# Where names are paths, these lead to the file of another name.
+_STEPS: Final = r"//|(?<=/)\.\.?(?=/|\Z)"
+
+
 @attrs.frozen
 class Traits:
     """How the files of an implementation are read and written.
@@ -47,7 +56,8 @@ class Traits:
     only bytes given at once do; ``"rename"`` where it is uploaded under a hidden name beside the
     final one and then moved. ``replaces``: whether moving onto an old file replaces it at once;
     elsewhere that one is removed first. ``creates``: whether ``put_file(mode="create")`` leaves
-    it to the server that there is no old file.
+    it to the server that there is no old file. ``acknowledges``: whether an upload that ends
+    without an error is sure to be whole; elsewhere its size is looked at.
 
     ``read``: ``"ranges"`` by requests of byte ranges; ``"stream"`` by a file that stays open;
     ``"fetch"`` where neither goes well, so that the file is copied first.
@@ -61,63 +71,67 @@ class Traits:
     publish: Literal["put", "pipe", "rename"] = "put"
     replaces: bool = True
     creates: bool = False
+    acknowledges: bool = False
     read: Literal["ranges", "stream", "fetch"] = "stream"
     shared: bool = False
     options: Mapping[str, Any] = attrs.field(factory=dict)
     at_once: int = 16
-    refused: re.Pattern[str] | None = None
+    refused: re.Pattern[str] | None = re.compile(_URL)
 
 
-# Where names are paths, these lead to the file of another name.
-_STEPS: Final = re.compile(r"//|(?<=/)\.\.?(?=/|\Z)")
-
-_BUCKETS: Final = Traits(read="ranges", creates=True, shared=True)
-_S3: Final = attrs.evolve(_BUCKETS, refused=re.compile(r"\?versionId="))
-_AZURE: Final = attrs.evolve(_BUCKETS, refused=re.compile(r"\?versionid="))
+_BUCKETS: Final = Traits(
+    creates=True, acknowledges=True, read="ranges", shared=True, refused=re.compile(_LOST)
+)
+# Google tells a checksum of what arrived, which gcsfs looks at if it is asked to.
+_GOOGLE: Final = attrs.evolve(_BUCKETS, options={"consistency": "md5"})
+_S3: Final = attrs.evolve(_BUCKETS, refused=re.compile(rf"\?versionId=|{_LOST}"))
+_AZURE: Final = attrs.evolve(_BUCKETS, refused=re.compile(rf"\?versionid=|{_LOST}"))
 _SSH: Final = Traits(
     publish="rename",
     options={"timeout": 5, "banner_timeout": _TIMEOUT, "auth_timeout": _TIMEOUT},
     at_once=4,  # servers admit some ten connections at a time (sshd's MaxStartups)
-    refused=_STEPS,
+    refused=re.compile(_STEPS),
 )
-_HADOOP: Final = Traits(publish="rename", replaces=False, refused=_STEPS)
-_READ_ONLY: Final = Traits(writable=False, publish="put")
+_RENAMED: Final = Traits(publish="rename", replaces=False, refused=re.compile(_STEPS))
+_OVER_HTTP: Final = Traits(publish="rename", refused=re.compile(f"{_STEPS}|{_URL}"))
+_READ_ONLY: Final = Traits(writable=False)
+_WEB: Final = Traits(writable=False, shared=True, refused=re.compile(_LOST))
+_ARCHIVE: Final = Traits(writable=False, refused=None)
 
 _KNOWN: Final[Mapping[str, Traits]] = {
     "abfs": _AZURE,
     "az": _AZURE,
-    "arrow_hdfs": _HADOOP,
-    "dbfs": Traits(publish="rename", replaces=False, read="ranges", refused=_STEPS),
+    "arrow_hdfs": _RENAMED,
+    "dbfs": attrs.evolve(_OVER_HTTP, replaces=False, read="ranges"),
     "dvc": _READ_ONLY,
     "ftp": Traits(
         publish="rename",
         read="fetch",
         options={"timeout": _TIMEOUT},
         at_once=2,
-        refused=re.compile(
-            r"\s\Z|[\r\n]|" + _STEPS.pattern
-        ),  # a command ends with its line, and servers trim it
+        # A command ends with its line, and servers trim it.
+        refused=re.compile(rf"\s\Z|[\r\n]|{_STEPS}"),
     ),
-    "gcs": _BUCKETS,
+    "gcs": _GOOGLE,
     "gist": attrs.evolve(_READ_ONLY, read="fetch"),
     "github": attrs.evolve(_READ_ONLY, read="fetch"),
-    "gs": _BUCKETS,
-    "hdfs": _HADOOP,
-    "http": attrs.evolve(_READ_ONLY, shared=True),
-    "https": attrs.evolve(_READ_ONLY, shared=True),
-    "jlab": Traits(publish="rename", replaces=False, read="fetch", refused=_STEPS),
-    "jupyter": Traits(publish="rename", replaces=False, read="fetch", refused=_STEPS),
-    "libarchive": _READ_ONLY,
-    "memory": Traits(publish="pipe", read="ranges", shared=True),
+    "gs": _GOOGLE,
+    "hdfs": _RENAMED,
+    "http": _WEB,
+    "https": _WEB,
+    "jlab": attrs.evolve(_OVER_HTTP, replaces=False, read="fetch"),
+    "jupyter": attrs.evolve(_OVER_HTTP, replaces=False, read="fetch"),
+    "libarchive": _ARCHIVE,
+    "memory": Traits(publish="pipe", read="ranges", shared=True, refused=None),
     "s3": _S3,
     "s3a": _S3,
     "sftp": _SSH,
-    "smb": Traits(publish="rename", replaces=False, refused=_STEPS),
+    "smb": _RENAMED,
     "ssh": _SSH,
-    "tar": _READ_ONLY,
-    "webdav": Traits(publish="rename", refused=_STEPS),
-    "webhdfs": Traits(publish="rename", replaces=False, read="ranges", refused=_STEPS),
-    "zip": _READ_ONLY,
+    "tar": _ARCHIVE,
+    "webdav": attrs.evolve(_OVER_HTTP, replaces=False),
+    "webhdfs": attrs.evolve(_OVER_HTTP, replaces=False, read="ranges"),
+    "zip": _ARCHIVE,
 }
 
 
@@ -146,9 +160,9 @@ def traits_of(scheme: str, cls: type[AbstractFileSystem]) -> Traits:
     if scheme in _KNOWN:
         return _KNOWN[scheme]
     if cls.async_impl:
-        return attrs.evolve(_BUCKETS, creates=False)
+        return Traits(read="ranges", shared=True)
     if cls.mv is not AbstractFileSystem.mv:
-        return Traits(publish="rename", replaces=False, refused=_STEPS)
+        return attrs.evolve(_OVER_HTTP, replaces=False)
     return Traits()
 
 
@@ -158,6 +172,10 @@ def ways_of(scheme: str) -> Ways:
         from rv_fs_fsspec._sftp import SftpWays
 
         return SftpWays()
+    if traits_of(scheme, get_filesystem_class(scheme)).acknowledges:
+        from rv_fs_fsspec._buckets import BucketWays
+
+        return BucketWays()
     if scheme == "ftp":
         from rv_fs_fsspec._ftp import FtpWays
 

@@ -37,7 +37,7 @@ def entries(
             yield from (Entry(path, told) for path, told in found.items() if told)
         return
     try:
-        root = instance.info(at.path)
+        root = ways.info(instance, at.path)
     except FileNotFoundError:
         return
     if root.get("type") != "directory":
@@ -60,7 +60,7 @@ def entries(
             elif told["type"] == "file":
                 yield Entry(path, told)
             else:
-                yield from _behind(instance, path)
+                yield from _behind(instance, path, ways)
 
 
 def folders(at: Address, found: Iterable[Entry]) -> list[str]:
@@ -77,9 +77,9 @@ def _lists_all(instance: AbstractFileSystem) -> bool:
     return type(instance).find is not AbstractFileSystem.find
 
 
-def _behind(instance: AbstractFileSystem, path: str) -> Iterator[Entry]:
+def _behind(instance: AbstractFileSystem, path: str, ways: Ways) -> Iterator[Entry]:
     """What a symbolic link leads to, where that is a file; there may be no end to folders."""
     with suppress(FileNotFoundError):
-        told = instance.info(path)
+        told = ways.info(instance, path)
         if told.get("type") == "file":
             yield Entry(path, told)

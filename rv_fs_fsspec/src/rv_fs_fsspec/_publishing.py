@@ -55,7 +55,8 @@ class Publisher:
         elif self.traits.publish == "put":
             new = exclusive and self.traits.creates
             self.ways.put(instance, str(source), path, watched, new=new)
-            told = _check(instance, path, size, shown)
+            if not self.traits.acknowledges:
+                told = self._check(instance, path, size, shown)
         else:
             self._put_and_move(instance, source, path, shown, watched, exclusive)
         watched.finished(size)
@@ -76,7 +77,7 @@ class Publisher:
             _make_folders(instance, folder)
         try:
             self.ways.put(instance, str(source), part, watched)
-            _check(instance, part, source.stat().st_size, shown)
+            self._check(instance, part, source.stat().st_size, shown)
             if exclusive:
                 self.ways.move_to_new(instance, part, path)
             else:
@@ -101,6 +102,18 @@ class Publisher:
         instance.mv(part, path)
         if instance.exists(part):
             raise OSError("the uploaded file cannot be moved to its name")
+
+    def _check(
+        self, instance: AbstractFileSystem, path: str, size: int, shown: str
+    ) -> Mapping[str, Any]:
+        told = self.ways.info(instance, path)
+        found = told.get("size")
+        if isinstance(found, int) and found != size:
+            raise IntegrityError(
+                f"{shown} should have {size} bytes, {found} arrived",
+                hint="the connection broke, or another writer was faster: try again",
+            )
+        return told
 
 
 def _read(source: Path, watched: Watched) -> bytes:
@@ -128,14 +141,3 @@ def _make_folders(instance: AbstractFileSystem, folder: str) -> None:
                 return
         else:
             return
-
-
-def _check(instance: AbstractFileSystem, path: str, size: int, shown: str) -> Mapping[str, Any]:
-    told: Mapping[str, Any] = instance.info(path)
-    found = told.get("size")
-    if isinstance(found, int) and found != size:
-        raise IntegrityError(
-            f"{shown} should have {size} bytes, {found} arrived",
-            hint="the connection broke, or another writer was faster: try again",
-        )
-    return told

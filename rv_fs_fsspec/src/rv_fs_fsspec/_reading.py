@@ -19,7 +19,7 @@ from rv_fs_fsspec._ways import Reading, Ways
 if TYPE_CHECKING:
     from rv_fs_fsspec._connections import Connections, Failures
 
-_ATTEMPTS_AT_ONE_VERSION: Final = 4
+_ATTEMPTS_AT_ONE_VERSION: Final = 12
 _FIRST_BLOCK: Final = 1 << 20
 _LAST_BLOCK: Final = 16 << 20
 
@@ -45,21 +45,22 @@ class Source:
 
     def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
         """See `RangeSource`. Ranges can be had where the size is known."""
+        for _ in range(_ATTEMPTS_AT_ONE_VERSION):
+            with suppress(ChangedError):
+                body = self._begin(start, stop)
+                if version is None or not changed(version, body.info):
+                    return Piece(start, body.stop, body.info, body, body.info.size is not None)
+                body.close()
+                break
+        raise self.replaced()
+
+    def _begin(self, start: int, stop: int | None) -> OpenFile | Blocks:
+        """Its first bytes are there, so that what is told of it is of the version they are of."""
         with self.connections.use(self.at.connection, self.failures) as instance:
             info = self.ask(instance)
-        opened = None
         if self.stays_open or info.size is None:
-            opened = OpenFile(self)
-            info = opened.info
-        if version is not None and changed(version, info):
-            if opened is not None:
-                opened.close()
-            raise self.replaced()
-        end = info.size if stop is None or info.size is None else min(stop, info.size)
-        if opened is not None:
-            opened.limit(start, end)
-        body = opened or Blocks(self, start, end or 0, info)
-        return Piece(start, end, info, body, ranges=info.size is not None)
+            return OpenFile(self, start, stop)
+        return Blocks(self, start, info.size if stop is None else min(stop, info.size), info)
 
     def replaced(self) -> ChangedError:
         return ChangedError(f"{self.at.shown} was replaced while it was being read")
@@ -68,21 +69,18 @@ class Source:
 class OpenFile:
     """Reads on in an open file; the instance it came from is nobody else's until it is closed."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, start: int, stop: int | None) -> None:
         self._source = source
-        self._left: int | None = None
         self._failed = False
         with source.failures():
             # Given back only by `close`: one that cannot even open the file may be broken.
             self._instance: Any = source.connections.take(source.at.connection)
             self.info, self._file = self._open()
-
-    def limit(self, start: int, stop: int | None) -> None:
-        """Read from here to there only."""
-        self._left = None if stop is None else max(0, stop - start)
-        with self._source.failures():
             if start:
                 self._file.seek(start)
+        size = self.info.size
+        self.stop = size if stop is None or size is None else min(stop, size)
+        self._left = None if self.stop is None else max(0, self.stop - start)
 
     def _open(self) -> tuple[FileInfo, Reading]:
         """The file, and what is known of the version that it is."""
@@ -128,13 +126,13 @@ class Blocks:
     def __init__(self, source: Source, start: int, stop: int, info: FileInfo) -> None:
         self._source = source
         self._pos = start
-        self._stop = stop
-        self._info = info
         self._size = _FIRST_BLOCK
-        self._block = memoryview(b"")
+        self.stop = stop
+        self.info = info
+        self._block = memoryview(self._next() if start < stop else b"")
 
     def read1(self, size: int) -> bytes:
-        if not self._block and self._pos < self._stop:
+        if not self._block and self._pos < self.stop:
             self._block = memoryview(self._next())
         data = bytes(self._block[:size])
         self._block = self._block[size:]
@@ -142,19 +140,17 @@ class Blocks:
 
     def close(self) -> None:
         self._block = memoryview(b"")
-        self._stop = self._pos
+        self._pos = self.stop
 
     def _next(self) -> bytes:
         source = self._source
-        start, stop = self._pos, min(self._stop, self._pos + self._size)
+        start, stop = self._pos, min(self.stop, self._pos + self._size)
         self._size = min(_LAST_BLOCK, self._size * 2)
         began = time.monotonic()
         with source.connections.use(source.at.connection, source.failures) as instance:
             data: bytes = instance.cat_file(source.at.path, start=start, end=stop)
-            # One answer that is the whole file is of one version in any case.
-            whole = start == 0 and stop == self._info.size and len(data) == stop
-            info = self._info if whole else source.ask(instance)
-        if changed(self._info, info):
+            info = source.ask(instance)
+        if changed(self.info, info):
             raise source.replaced()
         if len(data) != stop - start:
             raise TransferError(

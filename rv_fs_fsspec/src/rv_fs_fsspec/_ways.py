@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
@@ -22,6 +23,11 @@ class Reading(Protocol):
     def close(self) -> None: ...
 
 
+class GivenUpError(Exception):
+    """Ends a transfer in the thread of an event loop, in the place of what its listener raised:
+    a KeyboardInterrupt there would end the loop, and all who wait for it would wait for ever."""
+
+
 class Watched(Callback):  # type: ignore[misc]
     """fsspec's way of telling how many bytes are done, told on in RV's."""
 
@@ -29,16 +35,25 @@ class Watched(Callback):  # type: ignore[misc]
         super().__init__(size=size)
         self._on_progress = on_progress
         self._size = size
-        self._raised: Exception | None = None
+        self._owner = threading.get_ident()
+        self._raised: BaseException | None = None
 
     def call(self, *args: Any, **kwargs: Any) -> None:
-        if not self.value:
-            return
+        if self.value:
+            self._tell()
+
+    def begin(self) -> None:
+        """Some tell of nothing before it is done: then it is too late to give it up."""
+        self._tell()
+
+    def _tell(self) -> None:
         try:
             self._on_progress(Progress("copy", self.value, self._size, "B"))
-        except Exception as error:
+        except BaseException as error:
             self._raised = error
-            raise
+            if threading.get_ident() == self._owner:
+                raise
+            raise GivenUpError from None
 
     @contextmanager
     def passing_on(self) -> Iterator[None]:
@@ -68,6 +83,10 @@ class Ways:
 
     def abandon(self, instance: AbstractFileSystem) -> None:
         """Done in a forked process to an instance that is its parent's."""
+
+    def info(self, instance: AbstractFileSystem, path: str) -> Mapping[str, Any]:
+        """What is told of a file or folder."""
+        return instance.info(path)  # type: ignore[no-any-return]
 
     def open(self, instance: AbstractFileSystem, path: str) -> Reading:
         """A file that stays open, at its start."""
