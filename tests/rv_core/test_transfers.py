@@ -337,6 +337,28 @@ def test_reading_survives_breaks() -> None:
         assert stream.read() == store.data
 
 
+def test_reading_gives_up_on_a_server_that_falls_asleep_again_and_again() -> None:
+    class Sleepy(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            piece = super().read_range(start, stop, version)
+            return attrs.evolve(piece, body=Dozing(self, self.data[start:stop], PART))
+
+    class Dozing(Answer):
+        def read1(self, size: int) -> bytes:
+            if self.left == 0:
+                raise TransferError("it fell silent", stalled=10)
+            return super().read1(size)
+
+    store = Sleepy()
+    retries = Retries(min_wait=0.2, max_wait=0.2, patience=20.5)
+    with open_reader(store, URI, retries=retries) as stream, pytest.raises(TransferError):
+        stream.read()
+    assert len(store.requests) <= 4
+    short = Sleepy(random.Random(1).randbytes(PART + 5))
+    with open_reader(short, URI, retries=retries) as stream:
+        assert stream.read() == short.data
+
+
 def test_a_stream_that_cannot_go_on_says_so() -> None:
     store = Store(ranges=False, breaks=lambda request, start: 50_001)
     with open_reader(store, URI, retries=PATIENT) as stream:

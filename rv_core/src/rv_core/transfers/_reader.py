@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+import attrs
+
 from rv_core._errors import StorageError, TransferError
 from rv_core._scheme import without_secrets
 from rv_core.transfers._retries import Retries
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 BUFFER_BYTES: Final = 1 << 18
 FIRST_WINDOW: Final = 1 << 20
 LAST_WINDOW: Final = 64 << 20
+PATIENT_BYTES: Final = 16 << 20
+"""After so many bytes, what was lost by breaks before is forgiven."""
 
 
 def open_reader(source: RangeSource, uri: str, *, retries: Retries | None = None) -> BinaryIO:
@@ -49,6 +53,8 @@ class RangeReader(io.RawIOBase):
         self._window: int | None = None
         self._info: FileInfo | None = None
         self._ranges = False
+        self._lost = 0.0
+        self._since_whole = 0
         self._retries(self._connect)
 
     @property
@@ -84,13 +90,21 @@ class RangeReader(io.RawIOBase):
         size = self.info.size
         if not view or (size is not None and self._pos >= size):
             return 0
-        if self._ranges:
-            data = self._retries(lambda: self._read(len(view)))
-        else:  # what broke cannot go on
-            data = self._read(len(view))
+        # Without ranges, what broke cannot go on.
+        data = self._read_on(len(view)) if self._ranges else self._read(len(view))
         view[: len(data)] = data
         self._pos += len(data)
         return len(data)
+
+    def _read_on(self, size: int) -> bytes:
+        """Read, going on after breaks; a server that falls asleep again and again loses us the
+        same patience as one that does not wake up."""
+        patience = max(0.0, self._retries.patience - self._lost)
+        data = attrs.evolve(self._retries, patience=patience)(lambda: self._read(size))
+        self._since_whole += len(data)
+        if self._since_whole >= PATIENT_BYTES:
+            self._since_whole, self._lost = 0, 0.0
+        return data
 
     def readall(self) -> bytes:
         found = bytearray()
@@ -122,7 +136,8 @@ class RangeReader(io.RawIOBase):
                     f"reading {self._uri} ended at byte {self._pos} of {self.info.size}",
                     hint="the connection broke: try again",
                 )
-        except TransferError:
+        except TransferError as error:
+            self._lost += error.stalled
             self._hang_up()
             raise
         self._piece_pos += len(data)
