@@ -214,6 +214,27 @@ def test_a_server_that_stops_keeping_to_ranges_sends_the_whole(target: Path) -> 
     assert stands_alone(target, store.data)
 
 
+def test_a_server_that_never_keeps_to_ranges_but_says_so_sends_the_whole(target: Path) -> None:
+    class Boaster(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            return attrs.evolve(super().read_range(start, stop, version), ranges=True)
+
+    store = Boaster(ranges=False)
+    get(store, target, split=lambda *known: True)
+    assert stands_alone(target, store.data)
+
+
+def test_a_range_of_nobody_knows_how_many_bytes_is_not_taken_for_the_file(target: Path) -> None:
+    class Vague(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            piece = super().read_range(start, stop, version)
+            return attrs.evolve(piece, info=attrs.evolve(piece.info, size=None))
+
+    store = Vague()
+    get(store, target)
+    assert stands_alone(target, store.data)
+
+
 def test_a_size_that_is_not_kept_is_an_error(target: Path) -> None:
     class Liar(Store):
         def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
@@ -378,6 +399,29 @@ def test_a_stream_never_mixes_versions() -> None:
         with pytest.raises(StorageError, match="was replaced while it was being read") as caught:
             stream.read()
     assert "HUSH" not in str(caught.value)
+
+
+def test_a_stream_goes_on_at_its_byte_after_ctrl_c() -> None:
+    class Interrupted(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            piece = super().read_range(start, stop, version)
+            return attrs.evolve(piece, body=Losing(self, self.data[start:stop], None))
+
+    class Losing(Answer):
+        def read1(self, size: int) -> bytes:
+            data = super().read1(size)
+            if len(self.store.requests) == 1 and self.stream.tell() > 30_000:
+                raise KeyboardInterrupt
+            return data
+
+    store = Interrupted()
+    with open_reader(store, URI, retries=PATIENT) as stream:
+        head = stream.read(15_000)
+        with pytest.raises(KeyboardInterrupt):
+            stream.read()
+        place = stream.tell()
+        assert stream.read() == store.data[place:]
+        assert store.data.startswith(head)
 
 
 def test_a_stream_of_unknown_length_ends_where_it_ends() -> None:

@@ -36,7 +36,8 @@ Verify = Callable[[Path, FileInfo], None]
 
 
 class _RangesIgnoredError(Exception):
-    """The server answered a range with the whole file, after it had kept to ranges before."""
+    """Ranges do not bring this file: the server answered one with the whole file, after it had
+    kept to ranges before, or does not say how many bytes lie beyond one."""
 
 
 @attrs.define(eq=False)
@@ -101,7 +102,7 @@ def download(
                 continue
             except _RangesIgnoredError:
                 writer.abort()
-                connections = 1
+                connections, split = 1, None
                 continue
         return info
     raise TransferError(
@@ -217,6 +218,9 @@ class _Transfer:
         """Learn from the first answer what there is to do."""
         self._info = piece.info
         size = piece.info.size
+        asked_for_all = self._split is not None or self._connections == 1
+        if size is None and piece.stop is not None and not asked_for_all:
+            raise _RangesIgnoredError
         part.stop = size if piece.stop is None or not piece.ranges else piece.stop
         if size is not None and part.stop is not None and part.stop < size:
             self._share(part.stop, size)

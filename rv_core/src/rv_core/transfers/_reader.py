@@ -136,8 +136,9 @@ class RangeReader(io.RawIOBase):
                     f"reading {self._uri} ended at byte {self._pos} of {self.info.size}",
                     hint="the connection broke: try again",
                 )
-        except TransferError as error:
-            self._lost += error.stalled
+        except BaseException as error:  # after Ctrl-C too, bytes that the connection gave are lost
+            if isinstance(error, TransferError):
+                self._lost += error.stalled
             self._hang_up()
             raise
         self._piece_pos += len(data)
