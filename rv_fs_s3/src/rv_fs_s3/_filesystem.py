@@ -138,7 +138,7 @@ class S3FileSystem(FileSystem):
                 with open_reader(source, uri, retries=self._client.retries) as stream:
                     return stream.read()
             except StorageError:
-                if not source.changed or attempt == _RESTARTS:
+                if not source.cannot_go_on or attempt == _RESTARTS:
                     raise
         raise AssertionError("unreachable")
 

@@ -35,8 +35,9 @@ class S3Source:
         self.checksum: Checksum | None = None
         self.has_told = False
         """Whether the first answer was one that tells a checksum if the server keeps one."""
-        self.changed = False
-        """Whether reading ended because the object became another."""
+        self.cannot_go_on = False
+        """Whether reading could not go on in the middle, though it might from the start: the
+        object became another, or the server sends whole objects only."""
 
     @property
     def verified(self) -> bool:
@@ -62,7 +63,7 @@ class S3Source:
                 "get_object", "read", self._location, Key=self._location.key, **params
             )
         except ChangedError:
-            self.changed = True
+            self.cannot_go_on = True
             raise
         except UnsatisfiableError:
             if version is not None and version.size:
@@ -86,6 +87,7 @@ class S3Source:
             first, last, size = self._range_of(answer, start, stop, length)
         else:
             first, last, size = 0, length, length
+            self.cannot_go_on |= start > 0
         info = info_of(answer, size)
         if version is not None and not _may_be_same(info, version):
             raise self._changed()
@@ -132,7 +134,7 @@ class S3Source:
         return info_of(answer, answer.get("ContentLength"))
 
     def _changed(self) -> ChangedError:
-        self.changed = True
+        self.cannot_go_on = True
         return ChangedError(
             f"{self._location.shown} was replaced while it was being read", hint="try again"
         )
