@@ -175,6 +175,26 @@ def test_a_file_that_goes_away_meanwhile_is_no_error(shelf, here):
     assert shelf.tree() == {n: d for n, d in FILES.items() if n != "3/file 3.tif"}
 
 
+def test_a_folder_that_goes_away_meanwhile_is_an_error(shelf, here):
+    def before(request: str, uri: str) -> None:
+        if request == "listed":
+            here.rename(here.with_name("elsewhere"))
+            shelf.before = lambda request, uri: None
+
+    shelf.before = before
+    with pytest.raises(rv.NotFoundError, match=r"100 file\(s\)|were not tried"):
+        shelf.sync_to_dir(here, "shelf://a")
+
+
+def test_a_folder_that_cannot_be_looked_at_is_an_error_of_storage(shelf, tmp_path):
+    shelf.put({"x": b"1"})
+    long = tmp_path / ("x" * 300)
+    with pytest.raises(rv.StorageError, match="too long"):
+        shelf.sync_from_dir("shelf://a", long)
+    with pytest.raises(rv.StorageError, match="too long"):
+        shelf.sync_to_dir(long, "shelf://a")
+
+
 def test_a_target_that_is_not_there_is_not_taken_for_a_file_that_went_away(shelf, here):
     shelf.before = refusing("", error=rv.NotFoundError("there is no such bucket"))
     with pytest.raises(rv.NotFoundError, match="no such bucket"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 
 import pytest
@@ -81,3 +82,9 @@ def test_ordinary_names_are_taken_everywhere(name):
     if name != "...":
         assert why_not_on_disk(name, windows=True) is None
     assert why_not_on_disk(name, windows=False) is None
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of bytes")
+def test_names_that_are_no_text_are_refused_before_they_stop_a_sync():
+    assert why_not_on_disk("a/\ud800.tif") == "is not valid text"
+    assert why_not_on_disk(os.fsdecode(b"\xff.tif")) is None

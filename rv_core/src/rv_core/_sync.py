@@ -202,7 +202,7 @@ class _Sync:
         try:
             made = self._copy(item, self._target.place_of(name), moved)
         except (StorageError, OSError):
-            if isinstance(self._source, Folder) and not os.path.lexists(item.place):
+            if isinstance(self._source, Folder) and self._source.has_lost(item):
                 logger.info("%s went away while its folder was being synced", item.place)
                 return
             raise

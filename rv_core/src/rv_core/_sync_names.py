@@ -49,6 +49,10 @@ def why_not_on_disk(name: str, *, windows: bool = os.name == "nt") -> str | None
         return "would leave the folder on some systems"
     if any(map(is_part, parts)):
         return "is what unfinished files are called"
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return "is not valid text"
     if windows and any(":" in part or part[-1] in ". " or _DEVICES.match(part) for part in parts):
         return "means something else on this system"
     return None

@@ -45,18 +45,24 @@ class Folder:
 
     def listing(self) -> dict[str, Item]:
         """What is below, by name; raises `StorageError` where this is no folder."""
-        if self.required and not self.path.exists():
+        from rv_core.local_files import failures
+
+        with failures("list", self.shown):
+            missing = self.required and not self.path.exists()
+        if missing:
             raise NotFoundError(f"{self.shown} is not a folder: nothing is there")
         return self.listing_as_target()
 
     def listing_as_target(self) -> dict[str, Item]:
         """What is below, by name; nothing where there is no folder yet."""
-        if self.path.exists() and not self.path.is_dir():
+        from rv_core.local_files import failures, walk
+
+        with failures("list", self.shown):
+            is_file = self.path.exists() and not self.path.is_dir()
+        if is_file:
             raise StorageError(
                 f"{self.shown} is a file, not a folder", hint="only folders can be synced"
             )
-        from rv_core.local_files import failures, walk
-
         found = {}
         for name, entry in walk(str(self.path), self.shown):
             with failures("list", self.shown), suppress(FileNotFoundError):
@@ -71,6 +77,17 @@ class Folder:
     def item(path: str) -> Item:
         """What is known of a file now."""
         return _item(path, os.lstat(path))
+
+    def has_lost(self, item: Item) -> bool:
+        """Whether a file that was listed is gone: itself, not the folder with all that is in it,
+        nor the disk that would tell."""
+        try:
+            os.lstat(item.place)
+        except FileNotFoundError:
+            return self.path.is_dir()
+        except OSError:
+            pass
+        return False
 
     def delete(self, items: Mapping[str, Item]) -> None:
         """Delete files, and the folders that this leaves empty."""
