@@ -17,7 +17,7 @@ from rv_core import (
 )
 
 if TYPE_CHECKING:
-    import requests
+    import urllib3
 
 WHOLE: Final = (200, 203)
 MISSING: Final = (404, 410)
@@ -113,9 +113,9 @@ def time_of(header: str | None) -> datetime | None:
         return None
 
 
-def refusal(response: requests.Response, shown: str) -> StorageError:
+def refusal(response: urllib3.BaseHTTPResponse, shown: str) -> StorageError:
     """The error that an answer amounts to which is not what was asked for."""
-    code = response.status_code
+    code = response.status
     # The reason is the server's own text: what it quotes of the request is not told on.
     said = f"the server answers {code}"
     if code in MISSING:

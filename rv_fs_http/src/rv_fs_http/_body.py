@@ -14,7 +14,7 @@ from rv_core.transfers import SpeedGuard
 from rv_core import IntegrityError, StorageError, TransferError, without_secrets
 
 if TYPE_CHECKING:
-    from requests import Response
+    from urllib3 import BaseHTTPResponse
 
 _DRAINED: Final = 1 << 16
 """Reading on is faster than a new connection as long as no more than so many bytes are left."""
@@ -26,7 +26,7 @@ class Body:
     ``expected``: how many there have to be; ``None``: until they end.
     """
 
-    def __init__(self, response: Response, uri: str, expected: int | None = None) -> None:
+    def __init__(self, response: BaseHTTPResponse, uri: str, expected: int | None = None) -> None:
         self._response = response
         self._uri = without_secrets(uri)
         self._expected = expected
@@ -40,7 +40,7 @@ class Body:
             return b""
         asked = time.monotonic()
         try:
-            data: bytes = self._response.raw.read1(size, decode_content=False)
+            data = self._response.read1(size, decode_content=False)
         except urllib3.exceptions.ReadTimeoutError:
             seconds = time.monotonic() - asked
             raise self._died("the server stopped sending", seconds) from None
@@ -57,20 +57,20 @@ class Body:
     read = read1
 
     def close(self) -> None:
-        raw = self._response.raw
         # A thread that waits for bytes holds the stream: only the socket can be closed on it.
         with suppress(OSError, ValueError, RuntimeError, AttributeError):
-            raw.shutdown()
+            self._response.shutdown()
         self._response.close()
 
     def drain(self) -> None:
-        """Read what is left, if that is little, so that the connection can be used again."""
+        """Read what is left, if that is little, so that the connection can be used again; hang up
+        otherwise."""
         guard = SpeedGuard("the rest of an answer")
-        left = _DRAINED
+        left = self._response.length_remaining
         with suppress(StorageError):
-            while left > 0:
+            while left is not None and left <= _DRAINED:
                 asked = time.monotonic()
-                data = self.read1(left)
+                data = self.read1(max(1, left))  # urllib3 has to see the end of an empty one too
                 if not data:
                     break
                 guard.saw(len(data), time.monotonic() - asked)

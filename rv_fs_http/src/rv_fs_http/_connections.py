@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import socket
 import sys
 import threading
@@ -10,16 +11,29 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
 
 from rv_fs_http._addresses import is_public
+from rv_fs_http._urls import Origin
 
 if TYPE_CHECKING:
     from urllib3.util.connection import _TYPE_SOCKET_OPTIONS
 
 _HOSTS_KEPT: Final = 32
+
+
+_PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def may_have_proxies() -> bool:
+    """Whether this environment may want a proxy to be used: to ask it in full takes as long as a
+    small request."""
+    if sys.platform in ("win32", "darwin"):
+        return True  # they have settings of the system, too
+    return any(name in os.environ or name.upper() in os.environ for name in _PROXY_VARIABLES)
 
 
 class UnconnectedError(Exception):
@@ -32,17 +46,18 @@ class UnconnectedError(Exception):
         self.refused = refused
 
 
-class Adapter(HTTPAdapter):
-    """Sends what requests has prepared, once, over connections of the kinds below. May be used
-    from several threads at once."""
+class Connections(HTTPAdapter):
+    """The connections of a process, kept for the next request, directly or by proxies. Of requests
+    it is what knows the kinds of proxies; requests are sent by urllib3. May be used from several
+    threads at once."""
 
     def __init__(self, connections: int, refuse_private: bool) -> None:
-        self._pools = _PUBLIC_POOLS if refuse_private else _POOLS
-        super().__init__(_HOSTS_KEPT, connections, max_retries=0)
+        self._kinds = _PUBLIC_POOLS if refuse_private else _POOLS
+        super().__init__(_HOSTS_KEPT, connections)
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+        self.poolmanager.pool_classes_by_scheme = self._kinds
 
     def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **named)
@@ -50,6 +65,19 @@ class Adapter(HTTPAdapter):
             # The proxy itself may well have a private address.
             manager.pool_classes_by_scheme = _POOLS
         return manager
+
+    def pool(self, place: Origin, proxy: str | None, bundle: str) -> HTTPConnectionPool:
+        """Those to a place. ``bundle``: a file, or a folder, of certificates to trust."""
+        manager: PoolManager = self.poolmanager
+        if proxy is not None:
+            manager = self.proxy_manager_for(proxy if "://" in proxy else f"http://{proxy}")
+        trust = {} if place.scheme == "http" else _trusting(bundle)
+        return manager.connection_from_host(place.host, place.port, place.scheme, trust)
+
+
+def _trusting(bundle: str) -> dict[str, str]:
+    kind = "ca_cert_dir" if os.path.isdir(bundle) else "ca_certs"  # noqa: PTH112  of each request
+    return {"cert_reqs": "CERT_REQUIRED", kind: bundle}
 
 
 class _HurriedResponse(http.client.HTTPResponse):
@@ -61,14 +89,22 @@ class _HurriedResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         stream: Any = self.fp
-        if self._patience is not None and stream is not None:
-            hurried: Any = _HurriedLines(stream, self._patience)
-            self.fp = hurried
+        if self._patience is None or _is_all_there(stream.peek(1)):
+            super().begin()
+            return
+        hurried: Any = _HurriedLines(stream, self._patience)
+        self.fp = hurried
         try:
             super().begin()
         finally:
-            if isinstance(self.fp, _HurriedLines):
+            if self.fp is hurried:
                 self.fp = stream
+
+
+def _is_all_there(start: bytes) -> bool:
+    """Whether an answer's headers came in one piece, as most do: then there is nothing to hurry.
+    Those of a 1xx answer do not count, which is followed by another."""
+    return b"\r\n\r\n" in start and start[:7] == b"HTTP/1." and start[8:10] != b" 1"
 
 
 class _HurriedLines:

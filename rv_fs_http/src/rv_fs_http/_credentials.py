@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import base64
-import logging
-import netrc
-import os
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from rv_core import ConfigError
+from rv_fs_http._netrc import Netrc
 from rv_fs_http._urls import Origin, host_of
-
-logger = logging.getLogger(__name__)
 
 _FIELDS: Final = ("username", "password", "token")
 
@@ -25,17 +20,15 @@ class Credentials:
 
     def __init__(self, hosts: Mapping[str, Mapping[str, str]], use_netrc: bool) -> None:
         self._hosts = dict(_checked(key, entry) for key, entry in hosts.items())
-        self._use_netrc = use_netrc
-        self._netrc_read: tuple[tuple[str, int, int], netrc.netrc] | None = None
+        self._netrc = Netrc() if use_netrc else None
 
-    def header(self, url: str, asked: Origin, of_url: str | None) -> str | None:
-        """What to send along to ``url``; ``None``: nothing.
+    def header(self, place: Origin, asked: Origin, of_url: str | None) -> str | None:
+        """What to send along to a place; ``None``: nothing.
 
         ``asked``: where the URL that the user named leads, ``of_url``: what it holds itself, which
         goes nowhere else. To a place that a redirect leads to goes only what the settings or netrc
         name for that very place, and only encrypted.
         """
-        place = Origin.of(url)
         if place == asked and of_url is not None:
             return of_url
         if place != asked and place.scheme != "https":
@@ -45,35 +38,9 @@ class Credentials:
         if place.has_default_port and (found := self._hosts.get((place.host, None))):
             return found
         # A netrc file knows no ports: the user's word is good for any of them, a server's is not.
-        if place == asked or place.has_default_port:
-            return self._of_netrc(place.host)
-        return None
-
-    def _of_netrc(self, host: str) -> str | None:
-        """Without its ``default`` entry, which would be sent to every server there is."""
-        found = self._read_netrc() if self._use_netrc else None
-        entry = found.hosts.get(host) if found is not None else None
-        return basic(entry[0], entry[2] or "") if entry is not None else None
-
-    def _read_netrc(self) -> netrc.netrc | None:
-        named = os.environ.get("NETRC")
-        for name in [named] if named else ["~/.netrc", "~/_netrc"]:
-            path = Path(name).expanduser()
-            try:
-                found = path.stat()
-                version = (str(path), found.st_mtime_ns, found.st_size)
-                if self._netrc_read is None or self._netrc_read[0] != version:
-                    self._netrc_read = version, netrc.netrc(str(path))
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except netrc.NetrcParseError as error:
-                # Its message may quote a password.
-                logger.warning("%s is left aside: line %s is not understood", path, error.lineno)
-                return None
-            except (OSError, UnicodeDecodeError) as error:
-                logger.warning("%s is left aside: %s", path, type(error).__name__)
-                return None
-            return self._netrc_read[1]
+        if self._netrc is not None and (place == asked or place.has_default_port):
+            login = self._netrc.login(place.host)
+            return None if login is None else basic(*login)
         return None
 
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit, urlunsplit
 
 import attrs
+from requests import PreparedRequest, RequestException
 from rv_core.local_files import quote
 
 from rv_core import StorageError, without_secrets
 
+# Most URLs need no more than a look.
+_NORMAL: Final = re.compile(
+    r"https?://[a-z0-9.-]+(:\d+)?/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*"
+    r"(\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?\Z"
+)
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -59,6 +66,28 @@ def unusable(uri: str) -> StorageError:
     return StorageError(
         f"{without_secrets(uri)!r} is not a usable URL", hint="it needs a host and a path"
     )
+
+
+def normal(url: str, shown: str | None = None) -> str:
+    """A URL as it is sent: host and path in ASCII, without dot segments and fragment. Raises
+    `StorageError` for what cannot be sent; ``shown``: what to call it then."""
+    if _NORMAL.match(url) and "/." not in url:
+        return url
+    request = PreparedRequest()
+    try:
+        request.prepare_url(url, None)
+    except (RequestException, ValueError):
+        request.url = None
+    if not request.url:
+        raise unusable(shown or url)
+    return request.url
+
+
+def target_of(url: str) -> str:
+    """The path and the query, as a request names them."""
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    return f"{path}?{parts.query}" if parts.query else path
 
 
 def names_folder(uri: str) -> bool:

@@ -1,0 +1,45 @@
+"""The cookies of servers: of portals that log in by redirects, and remember us."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final
+
+from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
+    from rv_fs_http._urls import Origin
+
+_MOST: Final = 50
+
+
+class Cookies:
+    """A jar for each scheme, host and port: what one of them gave goes to that one only, whatever
+    it says itself of where it should go."""
+
+    def __init__(self) -> None:
+        self._jars: dict[Origin, RequestsCookieJar] = {}
+        self._lock = threading.Lock()
+
+    def header(self, url: str, place: Origin) -> str | None:
+        """The value of ``Cookie`` for a request."""
+        jar = self._jars.get(place)
+        if jar is None:
+            return None
+        request = SimpleNamespace(url=url, headers={})
+        found: str | None = get_cookie_header(jar, request)  # type: ignore[no-untyped-call]
+        return found
+
+    def keep(self, url: str, place: Origin, response: BaseHTTPResponse) -> None:
+        """Keep what a response gives us, if it does."""
+        if "Set-Cookie" not in response.headers:
+            return
+        with self._lock:
+            jar = self._jars.setdefault(place, RequestsCookieJar())
+        request = SimpleNamespace(url=url, headers={})
+        extract_cookies_to_jar(jar, request, response)  # type: ignore[no-untyped-call]
+        if len(jar) > _MOST:
+            jar.clear()
