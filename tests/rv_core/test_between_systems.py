@@ -102,3 +102,10 @@ def test_a_file_that_keeps_changing_is_an_error_and_leaves_what_was_there(two):
         files.copy("left://a/x", "right://a/x")
     assert right.tree() == {"x": b"mine"}
     assert left.requests["get"] == 3
+
+
+def test_two_places_of_one_account_are_not_one_folder(two):
+    left, _, files = two
+    left.put({"x": b"1"}, root="shelf://one@account/a")
+    files.sync("left://one@account/a", "left://two@account/a")
+    assert left.tree("shelf://two@account/a") == {"x": b"1"}

@@ -331,9 +331,44 @@ def test_entries_tell_where_they_are_from_and_no_secret(server, web, tmp_path):
 
 
 def test_names_with_question_marks_and_hashes_are_names_of_their_own_elsewhere():
-    assert unsigned("s3://me:HUSH@bucket/a?b#c.tif") == "s3://bucket/a?b#c.tif"
+    assert unsigned("s3://me:HUSH@bucket/a?b#c.tif") == "s3://me@bucket/a?b#c.tif"
     assert unsigned("s3://bucket/a@b") == "s3://bucket/a@b"
     assert unsigned("/plain/path?x") == "/plain/path?x"
+
+
+def test_what_stands_for_a_user_may_be_a_place_of_its_own():
+    one, two = "abfs://one@account/x", "abfs://two@account/x"
+    assert unsigned(one) != unsigned(two)
+    assert unsigned("https://me:HUSH@host/x") == unsigned("https://host/x")
+
+
+@pytest.mark.parametrize("uri", ["https://[host/x", "other://\udcff"])
+def test_what_is_no_url_is_an_error_of_storage(web, tmp_path, monkeypatch, uri):
+    def info(self: object, uri: str) -> rv.FileInfo:
+        raise rv.NotFoundError("nothing is there")
+
+    monkeypatch.setattr(type(web), "info", info)
+    with pytest.raises(rv.StorageError):
+        Cache(tmp_path / "cache").fetch(web, uri)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege")
+def test_a_cache_whose_disk_is_not_there_is_an_error_and_no_endless_wait(tmp_path):
+    (tmp_path / "cache").symlink_to(tmp_path / "not mounted" / "cache")
+    code = (
+        "from rv_core.cache import Cache\n"
+        "from rv_core import FileSystem, StorageError\n"
+        "try: Cache().fetch(None, 'other://x')\n"
+        "except StorageError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "RV_CACHE_DIR": str(tmp_path / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert "cannot be kept in the cache" in done.stdout, done.stderr
 
 
 def test_clearing_all_or_some(server, web, tmp_path):

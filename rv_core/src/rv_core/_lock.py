@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import IO
 
 _POLL_SECONDS = 0.05
+_MOST_TRIES = 100
+"""How often a folder is made anew that is not there after all: if others do not keep removing it,
+it is a link that leads nowhere."""
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    while True:
+    for _ in range(_MOST_TRIES):
         # Again, where others remove the folder meanwhile.
         with suppress(FileNotFoundError):
             try:
@@ -52,6 +56,7 @@ def _opened(path: Path) -> IO[bytes]:
                     raise
                 continue
             return path.open("ab")
+    raise FileNotFoundError(errno.ENOENT, "its folder cannot be made", str(path))
 
 
 def _is_at(path: Path, handle: IO[bytes]) -> bool:

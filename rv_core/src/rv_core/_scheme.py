@@ -13,7 +13,9 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://|(file):", re.IGNORECASE)
 _QUERY = re.compile(r"[?#].*", re.DOTALL)
 # Elsewhere "?" and "#" may be part of a name; what reads as a parameter may be a signature still.
 _PARAMETERS = re.compile(r"\?[^/?#]*=.*", re.DOTALL)
-_USERINFO = re.compile(r"(?<=://)[^/]*@")
+# A password may hold a slash by mistake; what follows a colon is a port where it is a
+# number, and another URL after a second colon.
+_USERINFO = re.compile(r"(?<=://)(?:[^/]*@|[^/@:\[]+:(?!:|\d*(?:[/?#]|\Z))[^@]*@)")
 
 
 def scheme_of(uri: str | os.PathLike[str]) -> str:
@@ -32,7 +34,8 @@ def without_secrets(uri: str) -> str:
     if scheme == LOCAL_SCHEME:
         return uri
     secrets = _QUERY if scheme in ("http", "https") else _PARAMETERS
-    return _USERINFO.sub("", secrets.sub("", uri))
+    # The user first: a password may hold a question mark.
+    return secrets.sub("", _USERINFO.sub("", uri))
 
 
 def join(uri: str, *parts: str) -> str:

@@ -214,15 +214,21 @@ class Cache:
 
 
 def unsigned(uri: str) -> str:
-    """A URL without user, password and signature: what stays the same when it is signed again.
+    """A URL without password and signature: what stays the same when it is signed again.
 
-    Only of ``http(s)`` URLs: elsewhere ``?`` and ``#`` may be part of a name.
+    Of ``http(s)`` URLs the user is left out too. Elsewhere it may tell one place from another
+    (``abfs://container@account``), and ``?`` and ``#`` may be part of a name: both stay.
+    Raises `StorageError` for what is no URL.
     """
     if scheme_of(uri) not in ("http", "https"):
         start, colon, rest = uri.partition("://")
-        host, slash, path = rest.partition("/")
-        return f"{start}{colon}{host.rpartition('@')[2]}{slash}{path}" if colon else uri
-    parts = urlsplit(uri)
+        authority, slash, path = rest.partition("/")
+        user, at, host = authority.rpartition("@")
+        return f"{start}{colon}{user.partition(':')[0]}{at}{host}{slash}{path}" if colon else uri
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise StorageError(f"{without_secrets(uri)} is no URL: {error}") from None
     given = parse_qsl(parts.query, keep_blank_values=True)
     names = {name.lower() for name, _ in given}
     signed = {name for mark, those in _SIGNATURES.items() if mark in names for name in those}
@@ -343,7 +349,7 @@ def _verify(path: Path, checksum: str, uri: str) -> None:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()[:32]
 
 
 def _file_name(fs: FileSystem, uri: str) -> str:
