@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from rv_core.testing import DownloadFaults, FaultProxy, Put, Request
+
 from rv_fs_s3 import S3FileSystem
 
 DOWNLOAD = """

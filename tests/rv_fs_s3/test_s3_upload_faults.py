@@ -1,0 +1,416 @@
+"""What becomes of uploads to S3 when things go wrong: the whole object, or the old one."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rv_core.testing import (
+    Before,
+    FaultProxy,
+    Reset,
+    ResetUpload,
+    SetHeaders,
+    Stall,
+    StallUpload,
+    Status,
+    Truncate,
+)
+
+from rv_core import (
+    AccessDeniedError,
+    AlreadyExistsError,
+    Progress,
+    StorageError,
+    TransferError,
+    ignore_progress,
+)
+from rv_fs_s3 import S3FileSystem
+
+MIB = 1 << 20
+AT_ONCE, IN_PARTS = 24 * MIB, 40 * MIB
+SECRETS = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
+slow = pytest.mark.slow
+
+UPLOAD = """
+import sys
+from rv_fs_s3 import S3FileSystem, S3Settings
+fs = S3FileSystem(S3Settings(endpoint_url=sys.argv[1]))
+if sys.argv[4] == "stream":
+    with fs.open(sys.argv[3], "wb") as stream, open(sys.argv[2], "rb") as source:
+        while block := source.read(1 << 20):
+            stream.write(block)
+elif sys.argv[4] == "sync":
+    fs.sync_to_dir(sys.argv[2], sys.argv[3])
+else:
+    fs.copy_to(sys.argv[2], sys.argv[3])
+"""
+
+
+def data_of(size: int, seed: int = 1) -> bytes:
+    draw = random.Random(seed)
+    block = draw.randbytes(MIB - 8)
+    return b"".join(draw.randbytes(8) + block for _ in range(size // MIB))
+
+
+class Uploads:
+    """Brings files up, and looks at what is there then."""
+
+    def __init__(self, fs: S3FileSystem, server: Any, uri: str, folder: Path) -> None:
+        self.fs, self.server, self.uri, self.folder = fs, server, uri, folder
+        self.bucket, _, self.key = uri.removeprefix("s3://").partition("/")
+        self.told: list[str] = []
+        server.put_object(Bucket=self.bucket, Key=self.key, Body=b"old")
+
+    def bring(self, size: int, how: str, on_progress: Any = ignore_progress) -> None:
+        path = self.folder / "source.bin"
+        path.write_bytes(data_of(size))
+        if how == "copy":
+            info = self.fs.copy_to(path, self.uri, on_progress)
+            assert info is not None
+            assert (info.size, info.etag) == (size, self.fs.info(self.uri).etag)
+            return
+        with self.fs.open(self.uri, "wb") as stream, path.open("rb") as source:
+            while block := source.read(MIB + 1):
+                stream.write(block)
+
+    def arrives(self, size: int, how: str) -> None:
+        with in_time():
+            self.bring(size, how)
+        assert self.digest() == hashlib.sha256(data_of(size)).hexdigest()
+        assert self.left_behind() == []
+
+    def fails(self, size: int, how: str) -> StorageError:
+        with in_time(), pytest.raises(StorageError) as caught:
+            self.bring(size, how)
+        self.told += [str(caught.value), str(caught.value.hint)]
+        self.told += traceback.format_exception(caught.value)
+        assert self.content() == b"old", "the old object is not what it was"
+        return caught.value
+
+    def content(self) -> bytes:
+        body: bytes = self.server.get_object(Bucket=self.bucket, Key=self.key)["Body"].read()
+        return body
+
+    def digest(self) -> str:
+        return hashlib.sha256(self.content()).hexdigest()
+
+    def left_behind(self) -> list[str]:
+        """The keys of multipart uploads that are neither complete nor aborted."""
+        found = self.server.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
+        return [upload["Key"] for upload in found.get("Uploads", [])]
+
+
+@contextmanager
+def in_time(seconds: float = 30) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert took < seconds, f"it took {took:.0f} s"
+
+
+@pytest.fixture
+def uploads(
+    faulty: S3FileSystem,
+    server: Any,
+    folder: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> Iterator[Uploads]:
+    uploads = Uploads(faulty, server, f"{folder}/big file#1.bin", tmp_path)
+    with caplog.at_level(logging.DEBUG):
+        yield uploads
+    told = [*uploads.told, *(record.getMessage() for record in caplog.records)]
+    told += [str(record.exc_text) for record in caplog.records]
+    for secret in SECRETS:
+        assert not [text for text in told if secret in text], "a secret is shown"
+
+
+ONCE = [
+    Status(503),
+    Status(429, {"Retry-After": "1"}),
+    Reset(0),
+    ResetUpload(0),
+    ResetUpload(5 * MIB),
+    pytest.param(Stall(0, 3600), marks=slow),
+    pytest.param(StallUpload(5 * MIB, 3600), marks=slow),
+]
+WAYS = ["copy", pytest.param("stream", marks=slow)]
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize("fault", ONCE, ids=str)
+def test_a_request_that_fails_once_is_made_again(
+    uploads: Uploads, proxy: FaultProxy, fault: Any, size: int, how: str
+) -> None:
+    hit = proxy.fail(fault, method="PUT")
+    uploads.arrives(size, how)
+    assert hit.hits == 1
+
+
+def test_a_server_that_is_busy_three_times_gets_the_object(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    busy = proxy.fail(Status(503), times=3, method="PUT")
+    uploads.arrives(AT_ONCE, "copy")
+    assert busy.hits == 3
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Status(403), AccessDeniedError),
+        (Status(400), StorageError),
+        pytest.param(Status(503), TransferError, marks=slow),
+        pytest.param(ResetUpload(MIB), TransferError, marks=slow),
+        pytest.param(Stall(0, 3600), TransferError, marks=slow),
+        pytest.param(StallUpload(5 * MIB, 3600), TransferError, marks=slow),
+    ],
+    ids=str,
+)
+def test_what_fails_for_good_is_an_error_and_the_old_object_stays(
+    uploads: Uploads,
+    proxy: FaultProxy,
+    fault: Any,
+    kind: type[StorageError],
+    size: int,
+    how: str,
+) -> None:
+    proxy.fail(fault, times=None, method="PUT")
+    assert type(uploads.fails(size, how)) is kind
+    assert uploads.left_behind() == []
+
+
+ERROR = b"<Error><Code>InternalError</Code><Message>We encountered a problem</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Status(200, body=ERROR), Status(200), Status(200, body=b"<Complete"), Status(503)],
+    ids=["error in it", "empty", "half", "503"],
+)
+@pytest.mark.parametrize("how", WAYS)
+def test_an_answer_200_that_is_none_does_not_pass_for_success(
+    uploads: Uploads, proxy: FaultProxy, fault: Any, how: str
+) -> None:
+    once = proxy.fail(fault, method="POST", path="uploadId")
+    uploads.arrives(IN_PARTS, how)
+    assert once.hits == 1
+
+
+def test_an_answer_200_with_an_error_in_it_that_stays_is_an_error(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    proxy.fail(Status(200, body=ERROR), times=None, method="POST", path="uploadId")
+    assert isinstance(uploads.fails(IN_PARTS, "copy"), TransferError)
+    assert uploads.left_behind() == []
+
+
+@pytest.mark.parametrize("fault", [Reset(0), Truncate(20)], ids=str)
+@pytest.mark.parametrize("how", WAYS)
+def test_a_completion_whose_answer_is_lost_is_one(
+    uploads: Uploads, proxy: FaultProxy, fault: Any, how: str
+) -> None:
+    proxy.fail(fault, method="POST", path="uploadId")
+    # As some servers do, it does not know the upload any more when it is asked again.
+    gone = b"<Error><Code>NoSuchUpload</Code></Error>"
+    proxy.fail(Status(404, body=gone), times=None, after=1, method="POST", path="uploadId")
+    uploads.arrives(IN_PARTS, how)
+
+
+def test_an_upload_that_somebody_else_aborts_is_an_error(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    def abort() -> None:
+        for upload in uploads.server.list_multipart_uploads(Bucket=uploads.bucket)["Uploads"]:
+            if upload["Key"] == uploads.key:
+                uploads.server.abort_multipart_upload(
+                    Bucket=uploads.bucket, Key=uploads.key, UploadId=upload["UploadId"]
+                )
+
+    proxy.fail(Before(abort), method="POST", path="uploadId")
+    uploads.fails(IN_PARTS, "copy")
+
+
+@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+def test_a_server_that_keeps_another_size_is_found_out(
+    uploads: Uploads, proxy: FaultProxy, size: int
+) -> None:
+    """Here: one that says nothing of checksums, and that lost the last byte."""
+    names = ("x-amz-checksum-crc64nvme", "ETag")
+    from rv_core.testing import DropHeaders
+
+    proxy.fail(DropHeaders(*names), times=None, method="PUT", path="big")
+    proxy.fail(SetHeaders({"Content-Length": str(size - 1)}), times=None, method="HEAD")
+    if size == IN_PARTS:
+        proxy.heal()
+        proxy.fail(SetHeaders({"Content-Length": str(size - 1)}), times=None, method="HEAD")
+    with pytest.raises(StorageError, match=f"should have {size} bytes"):
+        uploads.bring(size, "copy")
+
+
+@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+def test_a_file_that_is_written_to_meanwhile_is_an_error(
+    uploads: Uploads, proxy: FaultProxy, size: int
+) -> None:
+    def write() -> None:
+        with (uploads.folder / "source.bin").open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            stream.write(b"x")
+
+    proxy.fail(Before(write), method="PUT" if size == AT_ONCE else "POST")
+    with pytest.raises(StorageError, match="changed while it was being uploaded"):
+        uploads.bring(size, "copy")
+    if size == IN_PARTS:
+        assert uploads.content() == b"old"
+        assert uploads.left_behind() == []
+
+
+@pytest.mark.parametrize("size", [5, IN_PARTS], ids=["at once", "in parts"])
+def test_a_creation_whose_answer_is_lost_is_ours(
+    faulty: S3FileSystem, proxy: FaultProxy, server: Any, folder: str, size: int
+) -> None:
+    """A lock that was taken, and is not believed to be, would be taken for ever."""
+    method = "PUT" if size == 5 else "POST"
+    where = "lock" if size == 5 else "uploadId"
+    proxy.fail(Reset(0), method=method, path=where)
+    if size > 5:
+        gone = b"<Error><Code>NoSuchUpload</Code></Error>"
+        proxy.fail(Status(404, body=gone), times=None, after=1, method=method, path=where)
+    with faulty.open(f"{folder}/lock", "xb") as stream:
+        stream.write(b"mine!" if size == 5 else data_of(size))
+    assert faulty.info(f"{folder}/lock").size == size
+    with pytest.raises(AlreadyExistsError):
+        faulty.open(f"{folder}/lock", "xb")
+
+
+@pytest.mark.parametrize("code", [412, 409])
+@pytest.mark.parametrize("size", [5, IN_PARTS], ids=["at once", "in parts"])
+def test_of_two_that_create_one_the_later_hears_of_it(
+    faulty: S3FileSystem, proxy: FaultProxy, server: Any, folder: str, code: int, size: int
+) -> None:
+    bucket, _, key = f"{folder}/lock".removeprefix("s3://").partition("/")
+
+    def theirs() -> None:
+        server.put_object(Bucket=bucket, Key=key, Body=b"theirs")
+
+    method, where = ("PUT", "lock") if size == 5 else ("POST", "uploadId")
+    proxy.fail(Before(theirs), method=method, path=where)
+    if code == 409:
+        conflict = b"<Error><Code>ConditionalRequestConflict</Code></Error>"
+        proxy.fail(Status(409, body=conflict), method=method, path=where)
+    with pytest.raises(AlreadyExistsError), faulty.open(f"{folder}/lock", "xb") as stream:
+        stream.write(b"mine!" if size == 5 else data_of(size))
+    assert faulty.read_bytes(f"{folder}/lock") == b"theirs"
+    assert server.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", []) == []
+
+
+def test_a_server_that_knows_no_conditions_is_asked_first(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str
+) -> None:
+    faulty.write_bytes(f"{folder}/lock", b"theirs")
+    proxy.heal()
+    with pytest.raises(AlreadyExistsError):
+        faulty.open(f"{folder}/lock", "xb")
+    assert [request.method for request in proxy.requests] == ["HEAD"]
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", script, *arguments], stderr=subprocess.PIPE)
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    while not true():
+        assert process.poll() is None, process.communicate()[1].decode()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_process_that_is_killed_leaves_the_old_object(
+    uploads: Uploads, proxy: FaultProxy, how: str
+) -> None:
+    source = uploads.folder / "source.bin"
+    source.write_bytes(data_of(IN_PARTS))
+    stuck = proxy.fail(StallUpload(MIB, 3600), times=None, after=1, method="PUT")
+    process = start(UPLOAD, proxy.url, str(source), uploads.uri, how)
+    wait_until(lambda: stuck.hits > 0, process)
+    process.kill()
+    process.wait()
+    assert uploads.content() == b"old"
+    # What it had sent is there, not visible, until the bucket's rules or somebody removes it.
+    assert uploads.left_behind() == [uploads.key]
+    stuck.times = 0
+    uploads.bring(IN_PARTS, how)
+    assert uploads.digest() == hashlib.sha256(data_of(IN_PARTS)).hexdigest()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("how", ["copy", "stream"])
+@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+def test_ctrl_c_ends_it_within_a_second_and_cleans_up(
+    uploads: Uploads, proxy: FaultProxy, how: str, size: int
+) -> None:
+    source = uploads.folder / "source.bin"
+    source.write_bytes(data_of(size))
+    after = 0 if size == AT_ONCE else 1
+    stuck = proxy.fail(StallUpload(MIB, 3600), times=None, after=after, method="PUT")
+    process = start(UPLOAD, proxy.url, str(source), uploads.uri, how)
+    wait_until(lambda: stuck.hits > 0, process)
+    time.sleep(0.3)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=20)[1].decode()
+    assert time.monotonic() - began < 2.5  # a second, and the end of the interpreter
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert process.returncode in (1, -signal.SIGINT, 130)
+    assert uploads.content() == b"old"
+    assert uploads.left_behind() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+def test_ctrl_c_ends_a_sync(
+    uploads: Uploads, proxy: FaultProxy, folder: str, tmp_path: Path
+) -> None:
+    (tmp_path / "many").mkdir()
+    for n in range(200):
+        (tmp_path / "many" / f"{n:03}").write_bytes(b"x" * 1000)
+    stuck = proxy.fail(Stall(0, 3600), times=None, after=20, method="PUT", path="down")
+    process = start(UPLOAD, proxy.url, str(tmp_path / "many"), f"{folder}/down", "sync")
+    wait_until(lambda: stuck.hits > 30, process)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert time.monotonic() - began < 2.5
+    proxy.heal()
+    uploads.fs.sync_to_dir(tmp_path / "many", f"{folder}/down")
+    assert len(list(uploads.fs.list_paths(f"{folder}/down"))) == 200
+
+
+def test_a_caller_who_gives_up_in_the_middle_leaves_nothing(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.done > 17 * MIB:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        uploads.bring(IN_PARTS, "copy", interrupt)
+    assert uploads.content() == b"old"
+    assert uploads.left_behind() == []
