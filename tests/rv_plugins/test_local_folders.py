@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from rv_core.local_files import uri_of
 from rv_plugins.local import LocalFileSystem
 
-from rv_core import Kernel, NotFoundError, Progress, StorageError
+from rv_core import FileSystem, Kernel, NotFoundError, Progress, StorageError, hookimpl
 
 
 def names_in(folder: Path) -> list[str]:
@@ -128,6 +128,24 @@ def test_a_listing_is_in_the_order_of_whole_names(names: set[str]) -> None:
         assert len(found) == sum(path.is_file() for path in Path(folder).rglob("*"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="paths end sooner there")
+def test_folders_may_lie_deeper_than_python_calls_itself(
+    local: LocalFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    depth = min(1200, (4000 - len(str(tmp_path))) // 2)
+    for _ in range(depth):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("x").write_text("deep")
+    os.chdir(tmp_path)
+    try:
+        (found,) = local.list_paths(str(tmp_path))
+        assert local.read_str(found) == "deep"
+    finally:
+        subprocess.run(["rm", "-rf", str(tmp_path / "d")], check=True)
+
+
 def test_info_tells_size_time_and_change(local: LocalFileSystem, tree: Path) -> None:
     uri = f"{tree}/in/b.tif"
     before = local.info(uri)
@@ -138,6 +156,19 @@ def test_info_tells_size_time_and_change(local: LocalFileSystem, tree: Path) -> 
     local.write_str(uri, "IN/B.TIF")
     assert local.info(uri).etag != before.etag
     assert local.last_modified(uri) == local.info(uri).last_modified
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="a disk that takes any time is needed")
+def test_a_time_beyond_the_calendar_is_not_known(local: LocalFileSystem) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder, "a")
+        path.write_text("x")
+        os.utime(path, (1e12, 1e12))
+        if path.stat().st_mtime != 1e12:
+            pytest.skip("this disk does not keep such times")
+        (found,) = local.list_files(folder)
+        assert found.info == local.info(str(path))
+        assert (found.info.size, found.info.last_modified) == (1, None)
 
 
 def test_the_local_path_is_the_file_itself(local: LocalFileSystem, tree: Path) -> None:
@@ -183,6 +214,43 @@ def test_deleting_what_holds_the_user_s_work_is_refused(
     assert home.is_dir()
     local.delete(f"{tree}/to_home")
     assert home.is_dir()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="symbolic links need a privilege")
+def test_places_that_no_file_can_be_copied_to_are_errors_of_storage(
+    local: LocalFileSystem, tmp_path: Path
+) -> None:
+    class Far(LocalFileSystem):
+        is_local = False
+
+    class Both:
+        @staticmethod
+        @hookimpl
+        def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem:
+            return Far() if uri.endswith("/x") else local
+
+    files = Kernel(plugins=[Both]).files
+    (tmp_path / "x").write_text("x")
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    for place in (f"{tmp_path}/one", f"{tmp_path}/{'n' * 300}", f"{tmp_path}/folder/"):
+        with pytest.raises(StorageError, match="cannot write"):
+            files.copy(f"{tmp_path}/x", place)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one", "two", "x"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no folder in use can be removed there")
+def test_a_working_folder_that_is_gone_is_in_nobody_s_way(
+    local: LocalFileSystem, tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tree / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(NotFoundError, match="cannot read x"):
+        local.info("x")
+    local.delete(f"{tree}/in/a")
+    assert not (tree / "in/a").exists()
 
 
 def test_copying_reports_progress_and_reaches_the_end(

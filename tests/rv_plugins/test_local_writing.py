@@ -272,6 +272,26 @@ def test_a_fork_does_not_take_the_file_from_its_parent(tmp_path: Path) -> None:
 
 
 @posix
+def test_a_disk_that_fails_while_seeking_is_an_error_of_storage(tmp_path: Path) -> None:
+    code = """
+        import resource, signal, sys
+        from rv_core import StorageError
+        from rv_plugins.local import LocalFileSystem
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            with LocalFileSystem().open(sys.argv[1], "wb") as stream:
+                stream.write(b"n" * 40_000)
+                stream.seek(0)
+        except StorageError as error:
+            print(error)
+    """
+    done = run_python(code, tmp_path / "a")
+    assert f"cannot write {tmp_path}/a" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@posix
 @pytest.mark.parametrize("size", [40_000, 5_000_000])
 def test_a_full_disk_says_so_and_leaves_the_old_file(tmp_path: Path, size: int) -> None:
     """A disk of 1 MB (or, where none can be mounted, a limit on the file's size)."""
@@ -354,6 +374,14 @@ def test_a_folder_in_the_way_is_named(local: LocalFileSystem, tmp_path: Path) ->
     with pytest.raises(StorageError, match="too long"):
         local.write_str(f"{tmp_path}/{'n' * 300}", "x")
     assert names_in(tmp_path) == ["file", "folder"]
+
+
+def test_a_path_that_is_no_text_is_an_error_of_storage(
+    local: LocalFileSystem, tmp_path: Path
+) -> None:
+    for ask in (local.info, local.read_bytes, local.delete, local.file_exists):
+        with pytest.raises(StorageError, match="is not valid text"):
+            ask(f"{tmp_path}/\ud800")
 
 
 @settings(max_examples=40)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -129,9 +132,15 @@ class Files:
 def _file_of(uri: str) -> Path | None:
     """The path that a download takes to a local URI: a symbolic link stays, and what it leads to
     is replaced, as local storage does. ``None`` for a device or a pipe, which is written."""
-    from rv_core.local_files import path_of
+    from rv_core.local_files import failures, is_folder, path_of
 
-    path = Path(path_of(uri))
-    if path.exists() and not path.is_file() and not path.is_dir():
-        return None
-    return path.resolve() if path.is_symlink() else path
+    name = path_of(uri)
+    if name.endswith(("/", os.sep)):
+        raise is_folder("write", uri)
+    path = Path(name)
+    with failures("write", uri):
+        with suppress(FileNotFoundError):
+            kind = path.stat().st_mode
+            if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+                return None
+        return Path(os.path.realpath(path)) if path.is_symlink() else path

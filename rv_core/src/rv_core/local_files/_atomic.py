@@ -111,6 +111,11 @@ class AtomicWriter(io.BufferedWriter):
         except OSError as error:
             raise self._failed(error) from error
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Like any stream's; what was written before is flushed, and may fail."""
+        self.flush()
+        return super().seek(offset, whence)
+
     def close(self) -> None:
         """Publish the file; raises `StorageError`, leaving an earlier file as it was."""
         if self.closed:

@@ -68,4 +68,7 @@ def _looked_in(uri: str) -> str | None:
     """Only what costs nothing: programs ask for files that are not there all the time."""
     if is_file_uri(uri) or os.path.isabs(uri) or uri.startswith("~"):
         return None
-    return f"relative paths start at the working folder, {os.getcwd()}"
+    try:
+        return f"relative paths start at the working folder, {os.getcwd()}"
+    except OSError:
+        return "relative paths start at the working folder, which is gone"

@@ -38,6 +38,11 @@ def path_of(uri: str, *, windows: bool = os.name == "nt") -> str:
         raise StorageError("the path is empty", hint="name a file or a folder, '.' for this one")
     if "\0" in path:
         raise StorageError(f"{uri!r} holds a NUL character, which no path can")
+    if not path.isascii():
+        try:
+            os.fsencode(path)
+        except UnicodeEncodeError:
+            raise StorageError(f"{uri!r} is not valid text, as a path must be") from None
     return path
 
 

@@ -16,21 +16,27 @@ def walk(folder: str, uri: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
     are still being written are left out. Raises `StorageError`, also where a folder further down
     cannot be read; ``uri`` is what ``folder`` is called in the message.
     """
-    return _walk(folder, "", uri)
+    # By a list of its own: folders may lie deeper than Python calls itself.
+    left = [("", _last_first(folder, uri))]
+    while left:
+        prefix, entries = left[-1]
+        if not entries:
+            left.pop()
+            continue
+        entry = entries.pop()
+        if entry.is_dir(follow_symlinks=False):
+            left.append((f"{prefix}{entry.name}/", _last_first(entry.path, uri)))
+        elif not is_part(entry.name):
+            yield prefix + entry.name, entry
 
 
-def _walk(folder: str, prefix: str, uri: str) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def _last_first(folder: str, uri: str) -> list[os.DirEntry[str]]:
     with failures("list", uri):
         try:
             with os.scandir(folder) as entries:
-                found = sorted(entries, key=_order)
+                return sorted(entries, key=_order, reverse=True)
         except FileNotFoundError:  # gone since its parent was read
-            return
-    for entry in found:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _walk(entry.path, f"{prefix}{entry.name}/", uri)
-        elif not is_part(entry.name):
-            yield prefix + entry.name, entry
+            return []
 
 
 def _order(entry: os.DirEntry[str]) -> bytes:

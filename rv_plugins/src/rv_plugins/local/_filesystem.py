@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -147,8 +148,11 @@ def _with_slash(folder: str) -> str:
 
 
 def _info_of(found: os.stat_result) -> FileInfo:
+    changed = None
+    with suppress(ValueError, OverflowError, OSError):  # a clock gone wrong: no year of ours
+        changed = datetime.fromtimestamp(found.st_mtime, UTC)
     return FileInfo(
         size=found.st_size if stat.S_ISREG(found.st_mode) else None,
-        last_modified=datetime.fromtimestamp(found.st_mtime, UTC),
+        last_modified=changed,
         etag=f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}",
     )

@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 
 from rv_core import StorageError
 from rv_core.local_files import walk
@@ -39,7 +40,10 @@ def files_below(folder: str, uri: str, ext: str) -> Iterator[tuple[str, os.DirEn
 def refuse_precious(path: str, uri: str) -> None:
     """Raise `StorageError` where a folder is, or holds, the home or the working folder."""
     target = os.path.realpath(path)
-    for name, folder in (("home", os.path.expanduser("~")), ("working", os.getcwd())):
+    kept = [("home", os.path.expanduser("~"))]
+    with suppress(FileNotFoundError):  # the working folder may be gone
+        kept.append(("working", os.getcwd()))
+    for name, folder in kept:
         precious = os.path.realpath(folder)
         if (precious + os.sep).startswith(target.rstrip(os.sep) + os.sep):
             raise StorageError(
