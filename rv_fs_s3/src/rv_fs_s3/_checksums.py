@@ -18,6 +18,7 @@ from awscrt import checksums as crt
 from rv_core import IntegrityError
 
 BLOCK_BYTES: Final = 1 << 20
+_KINDS: Final = {"COMPOSITE": True, "FULL_OBJECT": False}
 _NAMES: Final = ("CRC64NVME", "CRC32C", "CRC32", "SHA256", "SHA1")
 
 
@@ -54,13 +55,13 @@ _DIGESTS: Final[Mapping[str, Callable[[], Digest]]] = {
 
 @attrs.frozen
 class Checksum:
-    """What the server says of an object: ``value`` in base64, ``parts``: how many a composite one
-    is made of, ``None`` for one of the whole object. ``sure``: the server told which it is."""
+    """What the server says of an object: ``value`` in base64; ``composite``: of the parts'
+    checksums, ``None`` where that is not told; ``parts``: how many there are, where it is told."""
 
     algorithm: str
     value: str
+    composite: bool | None = False
     parts: int | None = None
-    sure: bool = True
 
 
 class Tally:
@@ -94,8 +95,12 @@ def told(answer: Mapping[str, Any]) -> Checksum | None:
     for name in _NAMES:
         if found := answer.get(f"Checksum{name}"):
             value, _, parts = found.partition("-")
-            sure = kind is not None or bool(parts) or not answer.get("ETag", "").strip('"')[32:]
-            return Checksum(name, value, int(parts) if parts.isdecimal() else None, sure)
+            if parts.isdecimal():
+                return Checksum(name, value, True, int(parts))
+            if kind in _KINDS:
+                return Checksum(name, value, _KINDS[kind])
+            # Of an object of parts it may be either; such objects' etags tell how many.
+            return Checksum(name, value, None if "-" in answer.get("ETag", "") else False)
     return None
 
 
@@ -106,15 +111,15 @@ def of_blocks(algorithm: str, blocks: Iterable[bytes | memoryview]) -> Digest:
     return digest
 
 
-def of_file(path: Path, expected: Checksum, part_sizes: Iterable[int] = ()) -> str:
-    """What the checksum of a file is, in base64. ``part_sizes``: of a composite one, in bytes."""
+def of_file(path: Path, algorithm: str, part_sizes: Iterable[int] | None = None) -> str:
+    """The checksum of a file in base64; with ``part_sizes`` in bytes, of the parts' checksums."""
     with path.open("rb", buffering=0) as stream:
         # Read, not mapped: the pages of a map count as memory of this process.
-        if expected.parts is None:
-            return _text(of_blocks(expected.algorithm, _blocks(stream, path.stat().st_size)))
-        whole = _DIGESTS[expected.algorithm]()
+        if part_sizes is None:
+            return _text(of_blocks(algorithm, _blocks(stream, path.stat().st_size)))
+        whole = _DIGESTS[algorithm]()
         for size in part_sizes:
-            whole.update(of_blocks(expected.algorithm, _blocks(stream, size)).digest())
+            whole.update(of_blocks(algorithm, _blocks(stream, size)).digest())
         return _text(whole)
 
 

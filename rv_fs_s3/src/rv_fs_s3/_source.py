@@ -98,7 +98,7 @@ class S3Source:
         if version is None and whole:
             self.checksum = told(answer)
             self.has_told = self.checksum is not None or not partial
-        if whole and self.checksum is not None and info.size and self.checksum.parts is None:
+        if whole and self.checksum is not None and info.size and self.checksum.composite is False:
             self._tally = Tally(self.checksum, info.size, self._location.shown)
         body = S3Body(answer, first, last, self._location.shown, self._tally)
         return Piece(first, last, info, body, ranges=partial or (start == 0 and stop is None))
