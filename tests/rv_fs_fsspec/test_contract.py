@@ -43,6 +43,7 @@ class TestSftp(FileSystemContract):
         return f"{sftp_server.url}/{uuid.uuid4().hex}/root"
 
 
+@pytest.mark.slow
 class TestFtp(FileSystemContract):
     capabilities = CAN - {"any_key", "etag", "exclusive"}
     refused_names = frozenset({"control characters", "empty part", "trailing slash"})

@@ -47,6 +47,7 @@ class TestOverOneSystem(_OverRV, _Suites):
         return f"memory/{uuid.uuid4().hex}"
 
 
+@pytest.mark.slow
 class TestOverAKernel(_OverRV, _Suites):
     """Over whatever is installed."""
 

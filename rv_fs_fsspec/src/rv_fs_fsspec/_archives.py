@@ -125,9 +125,9 @@ class ArchiveFileSystem(FileSystem):
 
     def list_files(self, uri: str, ext: str = "") -> Iterator[ListedFile]:
         archive, folder = self._split(uri)
-        _, mark, inner = uri.partition("::")
+        _, inner = _parts(uri)
         for found in archive.list_files(folder, ext):
-            yield ListedFile(found.uri + mark + inner, found.name, found.info)
+            yield ListedFile(f"{found.uri}::{inner}", found.name, found.info)
 
     def delete(self, uri: str) -> None:
         """Raises `NotWritableError`."""
@@ -146,20 +146,28 @@ class ArchiveFileSystem(FileSystem):
         raise _refusal(uri)
 
     def uri_below(self, folder: str, name: str) -> str:
-        place, mark, inner = folder.partition("::")
-        return super().uri_below(place, name) + mark + inner
+        place, inner = _parts(folder)
+        return f"{super().uri_below(place, name)}::{inner}"
 
     def name_below(self, folder: str, uri: str) -> str:
-        return super().name_below(folder.partition("::")[0], uri.partition("::")[0])
+        return super().name_below(_parts(folder)[0], _parts(uri)[0])
 
     def _split(self, uri: str) -> tuple[OpenArchive, str]:
-        name, mark, inner = uri.partition("::")
-        if not mark or not inner:
+        name, inner = _parts(uri)
+        if not inner:
             raise StorageError(
                 f"{without_secrets(uri)} does not say which archive is meant",
                 hint=f"{self._scheme}://name/in/it::s3://bucket/archive, or ::/a/local/path",
             )
         return self._archives.get(self._scheme, inner, self._kernel, self._options), name
+
+
+def _parts(uri: str) -> tuple[str, str]:
+    """What comes before the first ``::`` and after it. A slash at the end says that a folder in
+    the archive is meant: the archive itself is none."""
+    name, _, inner = uri.partition("::")
+    archive = inner.rstrip("/")
+    return (name if archive == inner else f"{name}/"), archive
 
 
 def _refusal(uri: str) -> NotWritableError:

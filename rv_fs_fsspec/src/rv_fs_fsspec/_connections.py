@@ -21,7 +21,7 @@ Failures = Callable[[], AbstractContextManager[None]]
 
 # Of processes that were forked: their connections are their parents', and cleaning them up would
 # speak on them.
-_left_behind: list[AbstractFileSystem] = []
+_left_behind: list[object] = []
 
 
 class Connections:
@@ -89,6 +89,12 @@ class Connections:
             if len(free) < _IDLE:
                 free.append(lent)
 
+    def leave(self, lent: AbstractFileSystem, *used: object) -> None:
+        """Let go of an instance that a forked process has from its parent, with what uses it."""
+        _left_behind.append((lent, *used))
+        if self._abandon is not None:
+            self._abandon(lent)
+
     def _new(self, arguments: Mapping[str, Any]) -> AbstractFileSystem:
         made = self._make(arguments)
         # By its argument not every constructor can be told.
@@ -103,9 +109,7 @@ class Connections:
         self._lock = threading.Lock()  # another thread may have held it
         old, self._free = self._free, {}
         for instance in (each for free in old.values() for each in free):
-            _left_behind.append(instance)
-            if self._abandon is not None:
-                self._abandon(instance)
+            self.leave(instance)
 
 
 def _key(arguments: Mapping[str, Any]) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS_AT_ONE_VERSION: Final = 12
 _FIRST_BLOCK: Final = 1 << 20
-_LAST_BLOCK: Final = 16 << 20
+_LAST_BLOCK: Final = 4 << 20
 
 Ask = Callable[[AbstractFileSystem], FileInfo]
 """Asks an instance what is known of the file now."""
@@ -72,6 +73,7 @@ class OpenFile:
     def __init__(self, source: Source, start: int, stop: int | None) -> None:
         self._source = source
         self._failed = False
+        self._pid = os.getpid()
         with source.failures():
             # Given back only by `close`: one that cannot even open the file may be broken.
             self._instance: Any = source.connections.take(source.at.connection)
@@ -100,6 +102,8 @@ class OpenFile:
         wanted = size if self._left is None else min(size, self._left)
         if wanted == 0:
             return b""
+        if self._pid != os.getpid():  # who reads on in a forked process needs a file of its own
+            raise TransferError(f"reading {self._source.at.shown} is its parent's")
         try:
             with self._source.failures():
                 data = bytes(self._file.read(wanted))
@@ -113,6 +117,9 @@ class OpenFile:
     def close(self) -> None:
         instance, self._instance = self._instance, None
         if instance is None:
+            return
+        if self._pid != os.getpid():
+            self._source.connections.leave(instance, self._file)
             return
         with suppress(Exception):
             self._file.close()
@@ -147,10 +154,14 @@ class Blocks:
         start, stop = self._pos, min(self.stop, self._pos + self._size)
         self._size = min(_LAST_BLOCK, self._size * 2)
         began = time.monotonic()
+        # The whole is asked for as such: an answer to that is of one version in any case.
+        whole = start == 0 and stop == self.info.size
+        span = {} if whole else {"start": start, "end": stop}
         with source.connections.use(source.at.connection, source.failures) as instance:
-            data: bytes = instance.cat_file(source.at.path, start=start, end=stop)
+            data: bytes = instance.cat_file(source.at.path, **span)
             info = source.ask(instance)
-        if changed(self.info, info):
+        # Not by the etag alone, which may come back with the content after another one.
+        if info != self.info or (whole and len(data) != stop):
             raise source.replaced()
         if len(data) != stop - start:
             raise TransferError(

@@ -99,7 +99,7 @@ class _Windows:
     """A file read in growing windows, whose requests (32 KiB each) are on the way together."""
 
     def __init__(self, file: paramiko.SFTPFile) -> None:
-        self._file = file
+        self._file: paramiko.SFTPFile | None = file
         self.stat = file.stat()
         self._size: int = self.stat.st_size
         self._pos = 0
@@ -110,6 +110,8 @@ class _Windows:
         if not self._ahead and self._pos < self._size:
             count = min(self._window, self._size - self._pos)
             self._window = min(_LAST_WINDOW, 2 * self._window)
+            if self._file is None:
+                raise ValueError("the file is closed")
             self._ahead = memoryview(next(self._file.readv([(self._pos, count)])))
         data = bytes(self._ahead[:size])
         self._ahead = self._ahead[size:]
@@ -120,4 +122,6 @@ class _Windows:
         self._pos, self._ahead = offset, memoryview(b"")
 
     def close(self) -> None:
-        self._file.close()
+        # Forgotten, a file is closed without waiting for the answer, which may not come any more
+        # where Python is ending.
+        self._file = None

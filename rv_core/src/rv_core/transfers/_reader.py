@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
@@ -79,7 +80,8 @@ class RangeReader(io.RawIOBase):
             raise io.UnsupportedOperation(f"the server of {self._uri} sends whole files only")
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._pos, os.SEEK_END: size}[whence]
         if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}, before the start")
+            # As a file says it: zipfile looks for its records so.
+            raise OSError(errno.EINVAL, f"cannot seek to {base + offset}, before the start")
         if base + offset != self._pos:
             self._window = FIRST_WINDOW
         self._pos = base + offset
