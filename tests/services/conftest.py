@@ -195,7 +195,8 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
     place = tmp_path_factory.mktemp("swift")
     need_attributes(place)
     etc, devices = place / "etc", place / "devices"
-    (devices / "disk").mkdir(parents=True)
+    for disk in ("disk1", "disk2"):
+        (devices / disk).mkdir(parents=True)
     etc.mkdir()
     kinds = ("account", "container", "object")
     *ports, port, cache_port = free_ports(5)
