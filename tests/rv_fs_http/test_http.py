@@ -344,7 +344,11 @@ def test_a_connection_nobody_accepts_times_out(make_http: MakeHttp) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "http://[", "https:///x", "http://a b/x", "http://:80/", "http://a:b/"]
+    "url",
+    [
+        *("http://", "http://[", "https:///x", "http://a b/x", "http://:80/", "http://a:b/"),
+        *("http://a:99999/", "http://[::1", "http://a/\0:99999999999999999999/"),
+    ],
 )
 def test_an_unusable_url_is_named(http: HttpFileSystem, url: str) -> None:
     for ask in (http.open, http.info, http.read_bytes, http.file_exists):

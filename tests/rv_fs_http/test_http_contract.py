@@ -16,7 +16,7 @@ READABLE = FileSystemContract.capabilities - {"any_key", "delete", "exclusive", 
 
 
 class Served(FileSystemContract):
-    """A folder that a web server shows, ``way``: how."""
+    """A folder that a web server shows, ``way``: how. One such way is tested quickly."""
 
     capabilities = READABLE
     refused_names = NOT_OF_FOLDERS
@@ -43,6 +43,7 @@ class Served(FileSystemContract):
         return lambda name: server.remove(f"a folder/{name}")
 
 
+@pytest.mark.slow
 class TestIndexInJson(Served):
     """nginx with autoindex_format json."""
 
@@ -53,12 +54,12 @@ class TestIndexInHtml(Served):
     way = "html"
 
 
-@pytest.mark.slow  # they are many
+@pytest.mark.slow
 class TestIndexOfApache(Served):
     way = "apache"
 
 
-@pytest.mark.slow  # they are many
+@pytest.mark.slow
 class TestNoIndex(Served):
     """A server that shows no folders."""
 
@@ -66,7 +67,7 @@ class TestNoIndex(Served):
     capabilities = READABLE - {"list"}
 
 
-@pytest.mark.slow  # they are many
+@pytest.mark.slow
 class TestWeakEtags(Served):
     """Etags that tell versions apart, but do not allow ranges."""
 
@@ -74,13 +75,13 @@ class TestWeakEtags(Served):
     capabilities = READABLE - {"list", "seek"}
 
 
-@pytest.mark.slow  # they are many
+@pytest.mark.slow
 class TestNoRanges(Served):
     way = "whole"
     capabilities = READABLE - {"list", "seek"}
 
 
-@pytest.mark.slow  # they are many
+@pytest.mark.slow
 class TestTimesOnly(Served):
     way = "dated"
     capabilities = READABLE - {"list", "etag"}
@@ -92,6 +93,7 @@ class TestNothingTellsVersionsApart(Served):
     capabilities = READABLE - {"list", "etag", "last_modified", "seek"}
 
 
+@pytest.mark.slow
 class TestHttpServerOfPython(Served):
     """The real one: an index, but neither ranges nor etags."""
 

@@ -207,6 +207,7 @@ def test_a_server_that_allows_one_connection_gives_the_file_over_one(
     assert 503 in server.codes
 
 
+@pytest.mark.slow
 def test_a_large_file_that_is_replaced_while_several_read_it_is_of_one_version(
     http: HttpFileSystem, server: Any, proxy: FaultProxy, tmp_path: Path
 ) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from urllib3.util.connection import _TYPE_SOCKET_OPTIONS
 
 _HOSTS_KEPT: Final = 32
+_KEPT_TO_A_HOST: Final = 256
+"""As many as anybody uses at once: of each that is too many, urllib3 warns."""
 
 
 _PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
@@ -51,9 +53,9 @@ class Connections(HTTPAdapter):
     it is what knows the kinds of proxies; requests are sent by urllib3. May be used from several
     threads at once."""
 
-    def __init__(self, connections: int, refuse_private: bool) -> None:
+    def __init__(self, refuse_private: bool) -> None:
         self._kinds = _PUBLIC_POOLS if refuse_private else _POOLS
-        super().__init__(_HOSTS_KEPT, connections)
+        super().__init__(_HOSTS_KEPT, _KEPT_TO_A_HOST)
 
     def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
         super().init_poolmanager(*arguments, **named)

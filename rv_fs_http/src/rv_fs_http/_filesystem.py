@@ -20,6 +20,7 @@ from rv_core.transfers import (
 )
 
 from rv_core import (
+    AccessDeniedError,
     FileInfo,
     FileSystem,
     ListedFile,
@@ -235,7 +236,7 @@ class HttpFileSystem(FileSystem):
 
         try:
             return begin(self._ranges_at_once)
-        except StorageError:
+        except (AccessDeniedError, TransferError):
             # There are servers that allow but one connection at a time.
             if not source.refused:
                 raise

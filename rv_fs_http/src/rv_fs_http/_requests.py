@@ -44,6 +44,7 @@ class Answer:
 
     response: urllib3.BaseHTTPResponse
     url: str
+    was_redirected: bool = False
 
     @property
     def status(self) -> int:
@@ -86,10 +87,10 @@ class Requester:
         shown = without_secrets(uri)
         url, of_url = _taken_from(uri)
         url = normal(url)
-        asked = Origin.of(url)
+        asked = _place(url, shown)
         url = at or url
-        for _ in range(MAX_REDIRECTS + 1):
-            place = Origin.of(url)
+        for hops in range(MAX_REDIRECTS + 1):
+            place = _place(url, shown)
             every = {**self._headers, **(headers or {})}
             authorization = self._credentials.header(place, asked, of_url)
             if authorization is not None:
@@ -97,7 +98,7 @@ class Requester:
             response = self._send(url, place, every, shown)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
-                return Answer(response, url)
+                return Answer(response, url, hops > 0)
             try:
                 url = _next(url, location, shown)
             finally:
@@ -149,8 +150,7 @@ class Requester:
     def _connections(self) -> Connections:
         pid = os.getpid()
         if self._connections_of is None or self._connections_of[0] != pid:
-            settings = self._settings
-            self._connections_of = pid, Connections(settings.connections, settings.refuse_private)
+            self._connections_of = pid, Connections(self._settings.refuse_private)
         return self._connections_of[1]
 
     def _proxy(self, url: str) -> str | None:
@@ -233,6 +233,14 @@ def _taken_from(uri: str) -> tuple[str, str | None]:
     except ValueError:
         pass
     raise unusable(uri)
+
+
+def _place(url: str, shown: str) -> Origin:
+    try:
+        return Origin.of(url)
+    except ValueError:  # a port that is none
+        pass
+    raise unusable(shown)
 
 
 def _may_be_public(host: str) -> bool:

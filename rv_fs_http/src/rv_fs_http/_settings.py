@@ -35,13 +35,13 @@ class HttpSettings:
     """What may be set.
 
     ``connect_timeout``: seconds until the name is resolved and the connection stands.
-    ``read_timeout``: seconds without a byte. ``connections``: transfers at the same time, and how
-    many connections to a host are kept. ``ca_bundle``: certificates to trust instead of the usual
-    ones. ``proxy``: URL of a proxy for all requests, ``no_proxy``: hosts that need none, comma
-    between; both instead of what the environment says. ``refuse_private``: connect to public
-    addresses only. ``netrc``: take credentials from the user's netrc file. ``hosts``: credentials
-    by host (``"example.com"``, or ``"example.com:8443"`` where the port is not the scheme's own),
-    each a mapping with ``username`` and ``password``, or with ``token``.
+    ``read_timeout``: seconds without a byte. ``connections``: transfers at the same time.
+    ``ca_bundle``: certificates to trust instead of the usual ones. ``proxy``: URL of a proxy for
+    all requests, ``no_proxy``: hosts that need none, comma between; both instead of what the
+    environment says. ``refuse_private``: connect to public addresses only. ``netrc``: take
+    credentials from the user's netrc file. ``hosts``: credentials by host (``"example.com"``, or
+    ``"example.com:8443"`` where the port is not the scheme's own), each a mapping with
+    ``username`` and ``password``, or with ``token``.
     """
 
     connect_timeout: float = attrs.field(default=5.0, validator=_positive)

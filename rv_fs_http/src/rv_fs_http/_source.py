@@ -28,6 +28,7 @@ from rv_fs_http._urls import names_folder, split
 _PARTIAL: Final = 206
 _UNCHANGED: Final = 304
 _UNSATISFIABLE: Final = 416
+_SERVED: Final = (*WHOLE, _PARTIAL, _UNCHANGED, _UNSATISFIABLE)
 # Ranges in parallel cost the server more and help only where each connection is held back.
 SPLIT_FROM_BYTES: Final = 64 << 20
 SPLIT_AFTER_SECONDS: Final = 2.0
@@ -118,14 +119,17 @@ class HttpSource:
     def _ask(self, wanted: Mapping[str, str]) -> Answer:
         """Ask where the last answer came from, which saves the redirects and stays with one of
         several mirrors; where that does not serve any more, from the start."""
-        at, self._at = self._at, None
-        answer = self._requester.get(self._uri, wanted, at=at)
-        served = (*WHOLE, _PARTIAL, _UNCHANGED, _UNSATISFIABLE)
-        if at is not None and answer.status not in served:
-            answer.done()
-            answer = self._requester.get(self._uri, wanted)
-        if answer.status in served:
-            self._at = answer.url
+        at = self._at
+        try:
+            answer = self._requester.get(self._uri, wanted, at=at)
+            if at is not None and answer.status not in _SERVED:
+                answer.done()
+                answer, at = self._requester.get(self._uri, wanted), None
+        except StorageError:
+            self._at = None
+            raise
+        if at is None:
+            self._at = answer.url if answer.was_redirected and answer.status in _SERVED else None
         if _is_folder(self._uri, answer.url):
             answer.done()
             raise NotFoundError(
