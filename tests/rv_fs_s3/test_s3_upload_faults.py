@@ -97,7 +97,8 @@ class Uploads:
             self.bring(size, how)
         self.told += [str(caught.value), str(caught.value.hint)]
         self.told += traceback.format_exception(caught.value)
-        assert self.content() == b"old", "the old object is not what it was"
+        # Of a request that the server never answered, nobody knows whether it was heard.
+        assert self.content() in (b"old", data_of(size)), "it is neither the old nor the new one"
         return caught.value
 
     def content(self) -> bytes:
@@ -193,6 +194,7 @@ def test_what_fails_for_good_is_an_error_and_the_old_object_stays(
 ) -> None:
     proxy.fail(fault, times=None, method="PUT")
     assert type(uploads.fails(size, how)) is kind
+    assert uploads.content() == b"old" or (isinstance(fault, Stall) and size == AT_ONCE)
     assert uploads.left_behind() == []
 
 
