@@ -136,10 +136,8 @@ def _check_result(
     except RefusedHeadError:
         return info_of(answer or {}, size)
     info = info_of(found, found.get("ContentLength"))
-    if answer is not None and answer.get("ETag", "").strip('"') != (info.etag or "").strip('"'):
-        # Somebody else has written since, and theirs says nothing of ours. (Swift gives no ETag to
-        # a write that lost to one at the same time.)
-        return info_of(answer, size)
+    if answer is not None and answer.get("ETag") not in (None, found.get("ETag")):
+        return info_of(answer, size)  # somebody else has written since: theirs says nothing of ours
     if info.size != size:
         raise IntegrityError(
             f"{location.shown} should have {size} bytes, it has {info.size}",
