@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -52,6 +53,7 @@ _INFO: Final = ".info.json"
 _PART: Final = ".part-"
 _HASH: Final = re.compile(r"[0-9a-f]{32}\Z")
 _MAX_NAME_BYTES: Final = 200  # file systems take 255
+_LOOK_AGAIN_SECONDS: Final = 60.0
 
 
 @attrs.frozen
@@ -89,6 +91,8 @@ class Cache:
         chosen = folder or os.environ.get("RV_CACHE_DIR") or user_cache_dir(os.environ)
         self.folder = Path(chosen).expanduser()
         self.max_bytes = DEFAULT_MAX_BYTES if max_bytes is None else max_bytes
+        self._room = 0  # bytes that were free when the folder was last looked through
+        self._looked = -math.inf
 
     def fetch(
         self,
@@ -197,8 +201,16 @@ class Cache:
         return path
 
     def _evict(self, keep: Path) -> None:
+        """Make room where there is none. Looking through the folder costs the more the more it
+        holds: it is done when this process has filled the room that it saw, or after a minute,
+        since others fill it too."""
+        now = time.monotonic()
+        self._room -= keep.stat().st_size
+        if self._room >= 0 and now - self._looked < _LOOK_AGAIN_SECONDS:
+            return
         entries = sorted(self.entries(), key=lambda entry: entry.last_used)
         excess = sum(entry.size for entry in entries) - self.max_bytes
+        self._room, self._looked = -excess, now
         for entry in entries:
             if excess <= 0:
                 return

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import os
 import subprocess
 import time
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from functools import cache
 from pathlib import Path
-from random import Random
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import pytest
 
 from rv_core._errors import AccessDeniedError, NotFoundError, StorageError, TransferError
 from rv_core._filesystem import FileSystem
 from rv_core._progress import Progress
-from rv_core.local_files import is_part
+from rv_core.testing._fault_scene import (
+    MIB,
+    MOST_SECONDS,
+    FaultScene,
+    data_of,
+    digest_of,
+    downloads_of,
+    files_in,
+    little_room,
+    parts_in,
+)
 from rv_core.testing._faults import (
     Before,
     Chunked,
@@ -41,18 +45,15 @@ from rv_core.testing._faults import (
 from rv_core.testing._filesystem_contract import Put
 from rv_core.testing._proxy import FaultProxy
 
-MOST_SECONDS: Final = 30.0
-_MIB: Final = 1 << 20
-_BYTES: Final = 24 * _MIB
 _NAME: Final = "big file#1.bin"
-_BREAKS: Final = (Reset(0), Reset(1), Reset(5 * _MIB), Truncate(5 * _MIB), Truncate(12 * _MIB))
+_BREAKS: Final = (Reset(0), Reset(1), Reset(5 * MIB), Truncate(5 * MIB), Truncate(12 * MIB))
 _SLOW: Final = pytest.mark.slow
 _HOW: Final = ("copy", pytest.param("stream", marks=_SLOW), pytest.param("bytes", marks=_SLOW))
-_NEVER: Final = (Status(503), Reset(0), Reset(_MIB), Truncate(9))
-_ASLEEP: Final = (Stall(0, 3600), Stall(_MIB, 3600), Drip(1), Drip(1, _MIB))
+_NEVER: Final = (Status(503), Reset(0), Reset(MIB), Truncate(9))
+_ASLEEP: Final = (Stall(0, 3600), Stall(MIB, 3600), Drip(1), Drip(1, MIB))
 
 
-class DownloadFaults:
+class DownloadFaults(FaultScene):
     """What has to come of a download when things go wrong, tested on one system.
 
     Subclass it in a test module, under a name that begins with ``Test``, with these fixtures:
@@ -63,9 +64,6 @@ class DownloadFaults:
     ends as the whole file, or as a clean error that leaves the old file alone, within 30 s.
     """
 
-    secrets: ClassVar[tuple[str, ...]] = ()
-    """Words of the credentials in use, which no log and no error may show."""
-    log_level: ClassVar[int] = logging.DEBUG
     resumes: ClassVar[bool] = True
     """Whether a file can be had in ranges of one version; without, downloads begin again."""
     lists: ClassVar[bool] = True
@@ -78,27 +76,6 @@ class DownloadFaults:
     def is_listing(self, request: Request) -> bool:
         """Whether a request asks for a (further) page of a listing: override it."""
         return request.path.partition("?")[0].endswith("/")
-
-    @pytest.fixture(autouse=True)
-    def _nothing_told(
-        self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> Iterator[None]:
-        monkeypatch.setenv("RV_CACHE_DIR", str(tmp_path / "cache of this test"))
-        self._shown: list[str] = []
-        with caplog.at_level(self.log_level):
-            yield
-        told = [*self._shown, *(record.getMessage() for record in caplog.records)]
-        told += [str(record.exc_text) for record in caplog.records]
-        for secret in self.secrets:
-            assert not [text for text in told if secret in text], "a secret is shown"
-
-    @pytest.fixture
-    def here(self, tmp_path: Path) -> Path:
-        """A folder that holds an old version."""
-        folder = tmp_path / "here"
-        folder.mkdir()
-        (folder / "big.bin").write_bytes(b"old")
-        return folder
 
     # What passes: the file arrives.
 
@@ -113,22 +90,22 @@ class DownloadFaults:
         how: str,
         fault: Reset | Truncate,
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         broken = proxy.fail(fault, method="GET", path=".bin")
         if how == "stream" and fault.after_bytes and not self.resumes:
             self._fails(lambda: self._bring(fs, uri, here, how), here)
             return
         self._arrives(fs, uri, here, 1, how)
         assert broken.hits == 1
-        asked = [request.headers["range"] for request in _downloads(proxy)]
-        if fault.after_bytes > _MIB and self.resumes:
+        asked = [request.headers["range"] for request in downloads_of(proxy)]
+        if fault.after_bytes > MIB and self.resumes:
             assert asked[-1] is not None, "what had arrived was asked for again"
 
     @pytest.mark.parametrize("how", _HOW)
     def test_an_overloaded_server_three_times(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path, how: str
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         busy = proxy.fail(Status(503), times=3, method="GET", path=".bin")
         self._arrives(fs, uri, here, 1, how)
         assert busy.hits == 3
@@ -145,7 +122,7 @@ class DownloadFaults:
         code: int,
         as_date: bool,
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         until = datetime.now(UTC) + timedelta(seconds=3)  # a date knows whole seconds
         asked = format_datetime(until, usegmt=True) if as_date else "2"
         proxy.fail(Status(code, {"Retry-After": asked}), method="GET", path=".bin")
@@ -154,12 +131,12 @@ class DownloadFaults:
         assert time.monotonic() - began > 1.5, "the server was not given the time it asked for"
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("at", [0, 5 * _MIB])
+    @pytest.mark.parametrize("at", [0, 5 * MIB])
     @pytest.mark.parametrize("kind", ["stall", "drip"])
     def test_a_connection_that_falls_asleep_once(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path, kind: str, at: int
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         fault = Stall(at, 3600) if kind == "stall" else Drip(1, at)
         proxy.fail(fault, method="GET", path=".bin")
         self._arrives(fs, uri, here, 1)
@@ -175,7 +152,7 @@ class DownloadFaults:
         fault: Fault,
         how: str,
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(fault, times=None, method="GET", path=".bin")
         if isinstance(fault, Gzip) and not self.decodes:
             self._fails(lambda: self._bring(fs, uri, here, how), here)
@@ -186,9 +163,9 @@ class DownloadFaults:
     def test_a_server_without_ranges_whose_connection_breaks(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path, how: str
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(IgnoreRange(), times=None, method="GET", path=".bin")
-        proxy.fail(Truncate(5 * _MIB), method="GET", path=".bin")
+        proxy.fail(Truncate(5 * MIB), method="GET", path=".bin")
         self._arrives(fs, uri, here, 1, how)
 
     # What stays: a clean error, and soon.
@@ -198,11 +175,11 @@ class DownloadFaults:
     def test_a_server_that_never_gets_it_done(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path, fault: Fault
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(fault, times=None, method="GET", path=".bin")
         found = self._fails(lambda: fs.copy_from(uri, here / "big.bin"), here)
         assert isinstance(found, TransferError)
-        assert len(_downloads(proxy)) >= 6
+        assert len(downloads_of(proxy)) >= 6
 
     @pytest.mark.slow
     @pytest.mark.parametrize(
@@ -219,7 +196,7 @@ class DownloadFaults:
         fault: Fault,
         how: str,
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(fault, times=None, method="GET", path=".bin")
         found = self._fails(lambda: self._bring(fs, uri, here, how), here)
         assert isinstance(found, TransferError)
@@ -227,7 +204,7 @@ class DownloadFaults:
     def test_a_server_that_asks_for_too_much_patience(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(Status(429, {"Retry-After": "3600"}), times=None, path=".bin")
         began = time.monotonic()
         found = self._fails(lambda: fs.copy_from(uri, here / "big.bin"), here)
@@ -250,16 +227,16 @@ class DownloadFaults:
         kind: type[StorageError],
         how: str,
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         proxy.fail(Status(code), times=None, path=".bin")
         assert type(self._fails(lambda: self._bring(fs, uri, here, how), here)) is kind
-        assert len(_downloads(proxy)) == 1, "it was asked for again"
+        assert len(downloads_of(proxy)) == 1, "it was asked for again"
 
     def test_a_flipped_byte(self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path) -> None:
         if not self.has_checksums:
             pytest.skip("this server tells no checksums, so nobody can know")
-        uri = put(_NAME, _data(1))
-        proxy.fail(FlipByte(5 * _MIB), times=None, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        proxy.fail(FlipByte(5 * MIB), times=None, method="GET", path=".bin")
         self._fails(lambda: fs.copy_from(uri, here / "big.bin"), here)
 
     # What changes meanwhile: one version, or none.
@@ -267,41 +244,44 @@ class DownloadFaults:
     def test_a_file_that_is_replaced_between_two_requests(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path
     ) -> None:
-        uri = put(_NAME, _data(1))
-        proxy.fail(Before(lambda: put(_NAME, _data(2))), after=1, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        proxy.fail(Before(lambda: put(_NAME, data_of(2))), after=1, method="GET", path=".bin")
         with self._in_time():
             fs.copy_from(uri, here / "big.bin")
-        assert _digest(_files(here)["big.bin"]) in (_digest(_data(1)), _digest(_data(2)))
+        assert digest_of(files_in(here)["big.bin"]) in (
+            digest_of(data_of(1)),
+            digest_of(data_of(2)),
+        )
 
     @pytest.mark.parametrize("how", ["copy", "bytes"])
     def test_a_file_that_is_replaced_where_the_connection_breaks(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path, how: str
     ) -> None:
-        uri = put(_NAME, _data(1))
-        proxy.fail(Reset(5 * _MIB), method="GET", path=".bin")
-        proxy.fail(Before(lambda: put(_NAME, _data(2))), after=1, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        proxy.fail(Reset(5 * MIB), method="GET", path=".bin")
+        proxy.fail(Before(lambda: put(_NAME, data_of(2))), after=1, method="GET", path=".bin")
         self._arrives(fs, uri, here, 2, how)
 
     def test_a_file_that_is_replaced_while_a_stream_reads_it(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path
     ) -> None:
-        uri = put(_NAME, _data(1))
-        proxy.fail(Reset(5 * _MIB), method="GET", path=".bin")
-        proxy.fail(Before(lambda: put(_NAME, _data(2))), after=1, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        proxy.fail(Reset(5 * MIB), method="GET", path=".bin")
+        proxy.fail(Before(lambda: put(_NAME, data_of(2))), after=1, method="GET", path=".bin")
         self._fails(lambda: self._bring(fs, uri, here, "stream"), here)
 
     def test_a_file_that_never_stays_the_same(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path
     ) -> None:
-        uri = put(_NAME, _data(1))
+        uri = put(_NAME, data_of(1))
         numbers = iter(range(2, 10**6))
         proxy.fail(
-            Before(lambda: put(_NAME, _data(next(numbers) % 3))),
+            Before(lambda: put(_NAME, data_of(next(numbers) % 3))),
             times=None,
             method="GET",
             path=".bin",
         )
-        proxy.fail(Reset(5 * _MIB), times=None, method="GET", path=".bin")
+        proxy.fail(Reset(5 * MIB), times=None, method="GET", path=".bin")
         found = self._fails(lambda: fs.copy_from(uri, here / "big.bin"), here)
         assert isinstance(found, TransferError)
 
@@ -315,25 +295,25 @@ class DownloadFaults:
         here: Path,
         command: Callable[[str, Path], list[str]],
     ) -> None:
-        uri = put(_NAME, _data(1))
-        slow = proxy.fail(Drip(2 * _MIB, _MIB), times=None, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        slow = proxy.fail(Drip(2 * MIB, MIB), times=None, method="GET", path=".bin")
         process = subprocess.Popen(command(uri, here / "big.bin"))  # noqa: S603
         try:
             end = time.monotonic() + MOST_SECONDS
-            while not any(part.stat().st_size for part in _parts(here)):
+            while not any(part.stat().st_size for part in parts_in(here)):
                 assert process.poll() is None, "it ended before it could be killed"
                 assert time.monotonic() < end, "nothing arrives"
                 time.sleep(0.02)
         finally:
             process.kill()
             process.wait()
-        assert _files(here) == {"big.bin": b"old"}
+        assert files_in(here) == {"big.bin": b"old"}
         slow.times = 0
         self._arrives(fs, uri, here, 1)
 
     def test_a_full_disk(self, fs: FileSystem, proxy: FaultProxy, put: Put, tmp_path: Path) -> None:
-        uri = put(_NAME, _data(1))
-        with _little_room(tmp_path / "full") as here:
+        uri = put(_NAME, data_of(1))
+        with little_room(tmp_path / "full") as here:
             (here / "big.bin").write_bytes(b"old")
             found = self._fails(lambda: fs.copy_from(uri, here / "big.bin"), here)
         assert not isinstance(found, TransferError), "nothing about it passes"
@@ -342,8 +322,8 @@ class DownloadFaults:
     def test_a_caller_who_gives_up(
         self, fs: FileSystem, proxy: FaultProxy, put: Put, here: Path
     ) -> None:
-        uri = put(_NAME, _data(1))
-        proxy.fail(Drip(4 * _MIB), times=None, method="GET", path=".bin")
+        uri = put(_NAME, data_of(1))
+        proxy.fail(Drip(4 * MIB), times=None, method="GET", path=".bin")
 
         def interrupt(progress: Progress) -> None:
             if progress.done:
@@ -351,8 +331,8 @@ class DownloadFaults:
 
         with pytest.raises(KeyboardInterrupt):
             fs.copy_from(uri, here / "big.bin", interrupt)
-        assert _files(here) == {"big.bin": b"old"}
-        assert not _parts(here)
+        assert files_in(here) == {"big.bin": b"old"}
+        assert not parts_in(here)
 
     # Folders.
 
@@ -415,93 +395,3 @@ class DownloadFaults:
     def _needs_lists(self) -> None:
         if not self.lists:
             pytest.skip("this server does not list")
-
-    def _bring(self, fs: FileSystem, uri: str, here: Path, how: str) -> None:
-        """Let the file arrive in the folder, one way or another."""
-        if how == "copy":
-            fs.copy_from(uri, here / "big.bin")
-        elif how == "bytes":
-            data = fs.read_bytes(uri)
-            (here / "big.bin").write_bytes(data)
-        else:
-            with fs.open(uri) as stream:
-                data = b"".join(iter(lambda: stream.read(300_007), b""))
-            (here / "big.bin").write_bytes(data)
-
-    def _arrives(
-        self, fs: FileSystem, uri: str, here: Path, version: int, how: str = "copy"
-    ) -> None:
-        with self._in_time():
-            self._bring(fs, uri, here, how)
-        found = _files(here)
-        assert list(found) == ["big.bin"]
-        assert len(found["big.bin"]) == _BYTES
-        assert _digest(found["big.bin"]) == _digest(_data(version))
-        assert not [p for p in _parts(here) if how != "copy"]
-
-    def _fails(self, ask: Callable[[], Any], here: Path) -> StorageError:
-        """The error that it ends with, having looked at what is left."""
-        before = _files(here)
-        with self._in_time(), pytest.raises(StorageError) as caught:
-            ask()
-        told = [str(caught.value), str(caught.value.hint), repr(caught.value)]
-        self._shown += [*told, *traceback.format_exception(caught.value)]
-        assert _files(here) == before, "the old file is not what it was"
-        assert not _parts(here), "something is left behind"
-        return caught.value
-
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        began = time.monotonic()
-        yield
-        took = time.monotonic() - began
-        assert took < MOST_SECONDS, f"it took {took:.0f} s"
-
-
-@contextmanager
-def _little_room(folder: Path) -> Iterator[Path]:
-    """A folder that holds 8 MiB at most, or, where mounting is not allowed, no larger file."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={8 * _MIB}", "none", str(folder)]
-    try:
-        mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0  # noqa: S603
-    except OSError:
-        mounted = False
-    if mounted:
-        try:
-            yield folder
-        finally:
-            subprocess.run(["umount", str(folder)], check=True)  # noqa: S603, S607
-        return
-    resource = pytest.importorskip("resource", reason="nothing here limits what a file may hold")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 * _MIB, limits[1]))
-    try:
-        yield folder
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-@cache
-def _data(version: int) -> bytes:
-    """24 MiB among which no two places are easily mistaken for each other."""
-    draw = Random(version)  # noqa: S311
-    block = draw.randbytes(_MIB - 8)
-    return b"".join(draw.randbytes(8) + block for _ in range(_BYTES // _MIB))
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-def _downloads(proxy: FaultProxy) -> list[Request]:
-    return [r for r in proxy.requests if r.method == "GET" and ".bin" in r.path]
-
-
-def _files(folder: Path) -> dict[str, bytes]:
-    """What is there under names that anybody would read."""
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file() and not is_part(p.name)}
-
-
-def _parts(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if is_part(path.name)]
