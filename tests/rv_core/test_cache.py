@@ -475,3 +475,14 @@ def test_a_lock_that_is_removed_keeps_nobody_in_or_out(tmp_path):
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(6)))
     assert most == 1
+
+
+def test_room_that_was_seen_is_filled_without_looking_again(server, web, tmp_path, monkeypatch):
+    cache = Cache(tmp_path / "cache", max_bytes=110)  # ten files of 11 bytes
+    looked = []
+    entries = Cache.entries
+    monkeypatch.setattr(Cache, "entries", lambda self: looked.append(1) or entries(self))
+    for number in range(12):
+        cache.fetch(web, server.url + f"?id={number}")
+    assert sum(entry.size for entry in entries(cache)) == 110
+    assert len(looked) == 3  # at first, and for each file after the room was used up

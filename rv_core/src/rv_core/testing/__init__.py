@@ -72,7 +72,7 @@ _CONTRACTS = {
     "_filesystem_contract": ("NAMES", "FileSystemContract", "Put", "Remove"),
     "_model_defaults_contract": ("ModelDefaultsContract",),
 }
-_REWRITTEN = (*_CONTRACTS, "_chip_samples", "_plugin_contract")
+_REWRITTEN = (*_CONTRACTS, "_chip_samples", "_fault_scene", "_plugin_contract")
 _HOME_OF = {name: home for home, names in _CONTRACTS.items() for name in names}
 
 
