@@ -58,8 +58,10 @@ class Body:
 
     def close(self) -> None:
         # A thread that waits for bytes holds the stream: only the socket can be closed on it.
-        with suppress(OSError, ValueError, RuntimeError, AttributeError):
-            self._response.shutdown()
+        # Without a connection, that is given back, and another's already.
+        if self._response.connection is not None:
+            with suppress(OSError, ValueError, RuntimeError, AttributeError):
+                self._response.shutdown()
         self._response.close()
 
     def drain(self) -> None:
