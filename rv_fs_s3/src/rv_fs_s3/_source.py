@@ -112,8 +112,11 @@ class S3Source:
         if found is not None:
             first, last = int(found[1]), int(found[2]) + 1
             size = None if found[3] == "*" else int(found[3])
-            end = stop if size is None else min(size, stop if stop is not None else size)
-            if first == start and last == (end or last) and length in (None, last - first):
+            if size is None:
+                ends = stop is None or last <= stop
+            else:
+                ends = last == (size if stop is None else min(size, stop))
+            if first == start and ends and length in (None, last - first):
                 return first, last, size
         asked = f"{start}-{'' if stop is None else stop - 1}"
         raise IntegrityError(
