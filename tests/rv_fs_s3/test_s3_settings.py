@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import os
 import socket
 import ssl
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from rv_core.testing import FaultProxy, Status
 
 from rv_core import AccessDeniedError, ConfigError, Kernel, StorageError, TransferError
@@ -273,10 +272,11 @@ def test_a_region_is_part_of_the_signature(make_fs: MakeFS, proxy: FaultProxy, f
 
 @pytest.fixture
 def encrypted(moto_port: int, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The URL of moto behind TLS, and the certificate to trust."""
-    certificate, key = _certificate(tmp_path)
+    """The URL of moto behind TLS, and the file of the certificate to trust."""
+    company, certificate = trustme.CA(), tmp_path / "company.pem"
+    company.cert_pem.write_to_path(str(certificate))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    company.issue_cert("127.0.0.1").configure_cert(context)
     listener = socket.create_server(("127.0.0.1", 0))
     sockets: list[socket.socket] = []
 
@@ -309,39 +309,6 @@ def encrypted(moto_port: int, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     listener.close()
     for sock in sockets:
         sock.close()
-
-
-def _certificate(folder: Path) -> tuple[Path, Path]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    (folder / "certificate.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    return folder / "certificate.pem", folder / "key.pem"
 
 
 def test_a_certificate_that_is_not_trusted_is_told_at_once(
