@@ -180,7 +180,7 @@ class Swift:
     port: int
     logs: list[Path]
     key: str = "test:tester"
-    secret: str = "a-secret-of-the-tests"
+    secret: str = "notASecretOfAnyone0123456789"
     other_key: str = "other:stranger"
     other_secret: str = "another-secret"
 
