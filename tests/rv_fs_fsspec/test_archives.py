@@ -8,6 +8,7 @@ import uuid
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -149,6 +150,7 @@ class TestZip(FileSystemContract):
         "delete",
         "exclusive",
         "last_modified",
+        "many_files",
         "write",
     }
     refused_names = frozenset({"trailing slash"})
@@ -156,6 +158,8 @@ class TestZip(FileSystemContract):
     @pytest.fixture
     def archive(self) -> str:
         return f"memory://{uuid.uuid4().hex}/archive.zip"
+
+    lock = Lock()  # tests put files in from several threads
 
     @pytest.fixture
     def content(self) -> dict[str, bytes]:
@@ -173,8 +177,9 @@ class TestZip(FileSystemContract):
     @pytest.fixture
     def put(self, kernel: Kernel, root: str, archive: str, content: dict[str, bytes]) -> Put:
         def put(name: str, data: bytes) -> str:
-            content[f"root/{name}"] = data
-            kernel.files.write_bytes(archive, zipped(content))
+            with self.lock:
+                content[f"root/{name}"] = data
+                kernel.files.write_bytes(archive, zipped(content))
             return f"zip://root/{name}::{archive}"
 
         return put
@@ -182,7 +187,8 @@ class TestZip(FileSystemContract):
     @pytest.fixture
     def remove(self, kernel: Kernel, archive: str, content: dict[str, bytes]) -> Remove:
         def remove(name: str) -> None:
-            del content[f"root/{name}"]
-            kernel.files.write_bytes(archive, zipped(content))
+            with self.lock:
+                del content[f"root/{name}"]
+                kernel.files.write_bytes(archive, zipped(content))
 
         return remove

@@ -174,13 +174,13 @@ def test_a_setting_that_the_implementation_does_not_know_is_an_error() -> None:
 
 def test_a_server_that_is_not_known_is_not_trusted(sftp_server: Any, tmp_path: Path) -> None:
     nobody = FsspecFileSystem("sftp", {"known_hosts": str(tmp_path / "none")})
-    with pytest.raises(AccessDeniedError, match=r"not trusted.* has none") as caught:
+    with pytest.raises(AccessDeniedError, match=r"not trusted.* has no key") as caught:
         nobody.read_bytes(f"{sftp_server.url}/x")
     assert "ssh-keyscan" in str(caught.value.hint)
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
     (tmp_path / "other").write_text(f"[127.0.0.1]:{sftp_server.port} {key}\n")
     another = FsspecFileSystem("sftp", {"known_hosts": str(tmp_path / "other")})
-    with pytest.raises(AccessDeniedError, match=r"not trusted.* has another one"):
+    with pytest.raises(AccessDeniedError, match=r"not trusted.* has another key"):
         another.read_bytes(f"{sftp_server.url}/x")
     anybody = FsspecFileSystem("sftp", {"host_key_policy": "auto_add"})
     with pytest.raises(NotFoundError):

@@ -19,9 +19,10 @@ _SIGNED: Final = re.compile(r"signature|authorization|security-token", re.IGNORE
 class BucketWays(Ways):
     """Their event loop bounds how long an answer takes. Their data has timeouts of their own."""
 
-    def prepare(self, instance: AbstractFileSystem) -> None:
+    def make(self, cls: type[AbstractFileSystem], given: dict[str, Any]) -> AbstractFileSystem:
         for name in _LOGGERS:
             logging.getLogger(name).addFilter(_unsigned)  # once, however often it is added
+        return super().make(cls, given)
 
     def info(self, instance: AbstractFileSystem, path: str) -> Mapping[str, Any]:
         return instance.info(path, timeout=_SILENCE)  # type: ignore[no-any-return]

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from functools import partial
-from inspect import signature
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
@@ -203,11 +202,7 @@ class FsspecFileSystem(FileSystem):
 
     def _make(self, arguments: Mapping[str, Any]) -> AbstractFileSystem:
         given = {**self._traits.options, **self._options, **arguments}
-        # Before there is an instance: some cannot be cleaned up where their making failed.
-        signature(self._cls.__init__).bind(None, **given)
-        made = self._cls(**self._ways.options(given), skip_instance_cache=True)
-        self._ways.prepare(made)
-        return made
+        return self._ways.make(self._cls, given)
 
     def _use(
         self, action: str, at: Address, *, exclusive: bool = False

@@ -35,7 +35,7 @@ from rv_fs_fsspec._rv_files import PackedFile, ReadFile, TextFile, WriteFile
 if TYPE_CHECKING:
     from rv_core import Files
 
-_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]+)://")
+_SCHEME: Final = re.compile(r"\A([A-Za-z][A-Za-z0-9+.\-]+)://")
 _LOCAL: Final = "file"
 
 
@@ -81,7 +81,7 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
         if is_file_uri(path) or path.startswith("/") or re.match(r"[A-Za-z]:[\\/]", path):
             path = f"{_LOCAL}/{path_of(path).replace(os.sep, '/').lstrip('/')}"
         else:
-            path = _SCHEME.sub(lambda found: f"{found[1].lower()}/", path, count=1)
+            path = _SCHEME.sub(lambda found: f"{found[1].lower()}/", path)
         return path.rstrip("/")
 
     @classmethod

@@ -167,7 +167,18 @@ class TextFile(io.TextIOWrapper):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if exc_type is not None and isinstance(self.buffer, WriteFile | PackedFile):
+        if exc_type is not None:
+            self._discard()
+        else:
+            self.close()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            if not self.closed:
+                self._discard()
+
+    def _discard(self) -> None:
+        if isinstance(self.buffer, WriteFile | PackedFile):
             self.buffer.discard()
         else:
             self.close()

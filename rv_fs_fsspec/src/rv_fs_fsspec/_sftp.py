@@ -25,33 +25,56 @@ class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
     lets in whoever answers."""
 
     def __init__(self, file: str) -> None:
-        self._file = Path(file).expanduser()
+        self.file = Path(file).expanduser()
 
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
-        known = paramiko.HostKeys()
-        with suppress(OSError):
-            known.load(str(self._file))
-        if known.check(hostname, key):
-            return
-        found = "another one" if known.lookup(hostname) else "none"
-        raise AccessDeniedError(
-            f"{hostname} is not trusted: it has an SSH key, and {self._file} has {found} for it",
-            hint="connect to it once with ssh, or add the key with ssh-keyscan; "
+        raise self.refusal(hostname, "no key")
+
+    def refusal(self, hostname: str, found: str) -> AccessDeniedError:
+        """The error for a server of which the file has this."""
+        return AccessDeniedError(
+            f"the SSH server {hostname} is not trusted: {self.file} has {found} of it",
+            hint="connect to it once with ssh, or add its key with ssh-keyscan; "
             'host_key_policy = "auto_add" in [fsspec.sftp] trusts any server',
         )
+
+
+class Sftp(SFTPFileSystem):  # type: ignore[misc]
+    """Looks at who the server is, and makes one that falls silent an error."""
+
+    def __init__(self, host: str, policy: paramiko.MissingHostKeyPolicy, **ssh: Any) -> None:
+        self._policy = policy
+        super().__init__(host, **ssh)
+
+    def _connect(self) -> None:
+        self.client = paramiko.SSHClient()
+        self.client.set_missing_host_key_policy(self._policy)
+        if isinstance(self._policy, KnownHosts):
+            with suppress(OSError):
+                self.client.load_system_host_keys(str(self._policy.file))
+        try:
+            self.client.connect(self.host, **self.ssh_kwargs)
+        except paramiko.BadHostKeyException:
+            if isinstance(self._policy, KnownHosts):
+                raise self._policy.refusal(self.host, "another key") from None
+            raise
+        self.ftp = self.client.open_sftp()
+        self.ftp.get_channel().settimeout(_SILENCE)
 
 
 class SftpWays(Ways):
     """By paramiko's own transfers, which have many requests on the way at a time."""
 
-    def options(self, given: dict[str, Any]) -> dict[str, Any]:
+    def make(self, cls: type[AbstractFileSystem], given: dict[str, Any]) -> AbstractFileSystem:
         """Servers are known ones, unless ``host_key_policy`` says else; ``known_hosts`` names the
         file they are in."""
         file = given.pop("known_hosts", "~/.ssh/known_hosts")
-        return {"host_key_policy": KnownHosts(file)} | given
-
-    def prepare(self, instance: AbstractFileSystem) -> None:
-        instance.ftp.get_channel().settimeout(_SILENCE)
+        policy = given.pop("host_key_policy", None)
+        known = {"auto_add": paramiko.AutoAddPolicy, "warning": paramiko.WarningPolicy}
+        if isinstance(policy, str) and policy not in known:
+            raise ValueError(f"host_key_policy is one of {', '.join(known)}, not {policy}")
+        chosen = known[policy]() if isinstance(policy, str) else policy or KnownHosts(file)
+        return super().make(Sftp, {**given, "policy": chosen})
 
     def abandon(self, instance: AbstractFileSystem) -> None:
         with suppress(Exception):

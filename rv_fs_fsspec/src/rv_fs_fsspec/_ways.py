@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import Any, Protocol
 
 from fsspec import AbstractFileSystem
@@ -74,12 +75,11 @@ class Watched(Callback):  # type: ignore[misc]
 class Ways:
     """As fsspec's common interface does it; an implementation may have ways of its own."""
 
-    def options(self, given: dict[str, Any]) -> dict[str, Any]:
-        """The constructor's arguments, from the settings and the URI."""
-        return given
-
-    def prepare(self, instance: AbstractFileSystem) -> None:
-        """Done to every new instance."""
+    def make(self, cls: type[AbstractFileSystem], given: dict[str, Any]) -> AbstractFileSystem:
+        """An instance of its own, whatever fsspec has made and kept before."""
+        # Asked first: some cannot be cleaned up where their making failed.
+        signature(cls.__init__).bind(None, **given)
+        return cls(**given, skip_instance_cache=True)
 
     def abandon(self, instance: AbstractFileSystem) -> None:
         """Done in a forked process to an instance that is its parent's."""
