@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,3 +30,10 @@ def write_json() -> Callable[[Path, object], Path]:
         return path
 
     return write
+
+
+def pytest_configure() -> None:
+    """Programs that are started in the background ignore Ctrl-C, and hand that on to those that the
+    tests start and stop by it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
