@@ -19,6 +19,7 @@ S3FileSystem(S3Settings(endpoint_url=sys.argv[1])).copy_from(sys.argv[2], sys.ar
 """
 
 
+@pytest.mark.slow
 class TestS3Downloads(DownloadFaults):
     secrets = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
     decodes = False  # what an object's Content-Encoding says is the business of who reads it

@@ -149,10 +149,14 @@ ONCE = [
     pytest.param(StallUpload(5 * MIB, 3600), marks=slow),
 ]
 WAYS = ["copy", pytest.param("stream", marks=slow)]
+SIZES = [
+    pytest.param(AT_ONCE, id="at once"),
+    pytest.param(IN_PARTS, id="in parts", marks=slow),
+]
 
 
 @pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("fault", ONCE, ids=str)
 def test_a_request_that_fails_once_is_made_again(
     uploads: Uploads, proxy: FaultProxy, fault: Any, size: int, how: str
@@ -171,7 +175,7 @@ def test_a_server_that_is_busy_three_times_gets_the_object(
 
 
 @pytest.mark.parametrize("how", WAYS)
-@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
@@ -203,8 +207,12 @@ ERROR = b"<Error><Code>InternalError</Code><Message>We encountered a problem</Me
 
 @pytest.mark.parametrize(
     "fault",
-    [Status(200, body=ERROR), Status(200), Status(200, body=b"<Complete"), Status(503)],
-    ids=["error in it", "empty", "half", "503"],
+    [
+        pytest.param(Status(200, body=ERROR), id="error in it"),
+        pytest.param(Status(200), id="empty", marks=slow),
+        pytest.param(Status(200, body=b"<Complete"), id="half", marks=slow),
+        pytest.param(Status(503), id="503", marks=slow),
+    ],
 )
 @pytest.mark.parametrize("how", WAYS)
 def test_an_answer_200_that_is_none_does_not_pass_for_success(
@@ -215,6 +223,7 @@ def test_an_answer_200_that_is_none_does_not_pass_for_success(
     assert once.hits == 1
 
 
+@slow
 def test_an_answer_200_with_an_error_in_it_that_stays_is_an_error(
     uploads: Uploads, proxy: FaultProxy
 ) -> None:
@@ -223,7 +232,7 @@ def test_an_answer_200_with_an_error_in_it_that_stays_is_an_error(
     assert uploads.left_behind() == []
 
 
-@pytest.mark.parametrize("fault", [Reset(0), Truncate(20)], ids=str)
+@pytest.mark.parametrize("fault", [Reset(0), pytest.param(Truncate(20), marks=slow)], ids=str)
 @pytest.mark.parametrize("how", WAYS)
 def test_a_completion_whose_answer_is_lost_is_one(
     uploads: Uploads, proxy: FaultProxy, fault: Any, how: str
@@ -235,6 +244,7 @@ def test_a_completion_whose_answer_is_lost_is_one(
     uploads.arrives(IN_PARTS, how)
 
 
+@slow
 def test_an_upload_that_somebody_else_aborts_is_an_error(
     uploads: Uploads, proxy: FaultProxy
 ) -> None:
@@ -249,7 +259,7 @@ def test_an_upload_that_somebody_else_aborts_is_an_error(
     uploads.fails(IN_PARTS, "copy")
 
 
-@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize("size", SIZES)
 def test_a_server_that_keeps_another_size_is_found_out(
     uploads: Uploads, proxy: FaultProxy, size: int
 ) -> None:
@@ -302,7 +312,7 @@ def test_a_creation_whose_answer_is_lost_is_ours(
 
 
 @pytest.mark.parametrize("code", [412, 409])
-@pytest.mark.parametrize("size", [5, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize("size", [5, pytest.param(IN_PARTS, marks=slow)])
 def test_of_two_that_create_one_the_later_hears_of_it(
     faulty: S3FileSystem, proxy: FaultProxy, server: Any, folder: str, code: int, size: int
 ) -> None:
@@ -344,7 +354,8 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> No
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("how", WAYS)
+@slow
+@pytest.mark.parametrize("how", ["copy", "stream"])
 def test_a_process_that_is_killed_leaves_the_old_object(
     uploads: Uploads, proxy: FaultProxy, how: str
 ) -> None:
@@ -364,8 +375,15 @@ def test_a_process_that_is_killed_leaves_the_old_object(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
-@pytest.mark.parametrize("how", ["copy", "stream"])
-@pytest.mark.parametrize("size", [AT_ONCE, IN_PARTS], ids=["at once", "in parts"])
+@pytest.mark.parametrize(
+    ("how", "size"),
+    [
+        pytest.param("copy", IN_PARTS, id="copy in parts"),
+        pytest.param("copy", AT_ONCE, id="copy at once", marks=slow),
+        pytest.param("stream", IN_PARTS, id="stream in parts", marks=slow),
+        pytest.param("stream", AT_ONCE, id="stream at once", marks=slow),
+    ],
+)
 def test_ctrl_c_ends_it_within_a_second_and_cleans_up(
     uploads: Uploads, proxy: FaultProxy, how: str, size: int
 ) -> None:
@@ -386,6 +404,7 @@ def test_ctrl_c_ends_it_within_a_second_and_cleans_up(
     assert uploads.left_behind() == []
 
 
+@slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_ctrl_c_ends_a_sync(
     uploads: Uploads, proxy: FaultProxy, folder: str, tmp_path: Path
