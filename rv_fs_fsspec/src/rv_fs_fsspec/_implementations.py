@@ -175,7 +175,7 @@ def ways_of(scheme: str) -> Ways:
     if traits_of(scheme, get_filesystem_class(scheme)).acknowledges:
         from rv_fs_fsspec._buckets import BucketWays
 
-        return BucketWays()
+        return BucketWays(scheme)
     if scheme == "ftp":
         from rv_fs_fsspec._ftp import FtpWays
 
