@@ -20,7 +20,8 @@ from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
-from rv_core.testing import FaultProxy
+import trustme
+from rv_core.testing import FaultProxy, Status
 from rv_core.transfers import Retries
 
 from rv_fs_http import HttpFileSystem, HttpSettings
@@ -373,3 +374,45 @@ def make_http() -> Callable[..., HttpFileSystem]:
 @pytest.fixture
 def http(make_http: Callable[..., HttpFileSystem]) -> HttpFileSystem:
     return make_http()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def bundle(authority: trustme.CA, tmp_path: Path) -> str:
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    return str(tmp_path / "authority.pem")
+
+
+@pytest.fixture
+def secure(start: Callable[..., Any], authority: trustme.CA) -> Any:
+    """A server that encrypts, known as localhost."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    server = start(context)
+    server.put("file.bin", b"the file" * 1000)
+    return server
+
+
+@pytest.fixture
+def other(start: Callable[..., Any]) -> Any:
+    server = start()
+    server.put("file.bin", b"the file" * 1000)
+    return server
+
+
+@pytest.fixture
+def moved(server: Any, proxy: FaultProxy) -> Callable[[str], str]:
+    """A URL that leads to another."""
+
+    numbers = itertools.count()
+
+    def move(to: str) -> str:
+        path = f"/moved{next(numbers)}"
+        proxy.fail(Status(302, {"Location": to}), times=None, path=path)
+        return f"{proxy.url}{path}?sig=HUSH"
+
+    return move

@@ -6,14 +6,12 @@ import logging
 import multiprocessing
 import os
 import pickle
-import socket
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,23 +23,18 @@ from rv_core.testing import (
     FaultProxy,
     Gzip,
     NoLength,
-    Reset,
     SetHeaders,
     Stall,
     Status,
-    Truncate,
 )
 
 from rv_core import (
     AccessDeniedError,
     ConfigError,
-    IntegrityError,
     Kernel,
-    NotFoundError,
     NotWritableError,
     Progress,
     StorageError,
-    TransferError,
 )
 from rv_fs_http import HttpFileSystem, HttpSettings
 
@@ -55,46 +48,6 @@ def url(server: Any, proxy: FaultProxy) -> str:
     """A file of a megabyte, by way of the proxy."""
     server.put("folder/file.bin", BODY)
     return f"{proxy.url}/plain/folder/file.bin"
-
-
-@pytest.fixture
-def silent() -> Iterator[Callable[..., str]]:
-    """Servers that send what they are told to, a piece a time, and then nothing for ever."""
-    done = threading.Event()
-    sockets = []
-
-    def start(*pieces: bytes, every: float = 0.05) -> str:
-        listener = socket.create_server(("127.0.0.1", 0))
-        sockets.append(listener)
-
-        def talk(client: socket.socket) -> None:
-            try:
-                client.recv(1 << 16)
-                for piece in pieces:
-                    client.sendall(piece)
-                    if done.wait(every):
-                        return
-                done.wait()
-            except OSError:
-                pass  # the client has had enough
-            finally:
-                client.close()
-
-        def accept() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                threading.Thread(target=talk, args=(client,), daemon=True).start()
-
-        threading.Thread(target=accept, daemon=True).start()
-        return f"http://127.0.0.1:{listener.getsockname()[1]}"
-
-    yield start
-    done.set()
-    for one in sockets:
-        one.close()
 
 
 def failure_of(ask: Any) -> StorageError:
@@ -159,200 +112,12 @@ def test_what_the_server_does_not_say_is_none(
     assert http.info(url).last_modified is None
 
 
-@pytest.mark.parametrize(
-    ("code", "error", "times"),
-    [
-        (404, NotFoundError, 1),
-        (410, NotFoundError, 1),
-        (401, AccessDeniedError, 1),
-        (403, AccessDeniedError, 1),
-        (408, TransferError, 6),
-        (425, TransferError, 6),
-        (429, TransferError, 6),
-        (500, TransferError, 6),
-        (502, TransferError, 6),
-        (503, TransferError, 6),
-        (504, TransferError, 6),
-        (501, StorageError, 1),
-        (505, StorageError, 1),
-        (400, StorageError, 1),
-        (204, StorageError, 1),
-        (300, StorageError, 1),
-        (304, StorageError, 1),
-        (416, StorageError, 1),
-        (418, StorageError, 1),
-    ],
-)
-def test_what_passes_is_asked_for_again_and_what_stays_is_told(
-    http: HttpFileSystem,
-    proxy: FaultProxy,
-    url: str,
-    tmp_path: Path,
-    code: int,
-    error: type[StorageError],
-    times: int,
-) -> None:
-    proxy.fail(Status(code, {"X-Echo": SECRETS}), times=None)
-    for ask in (http.open, http.read_bytes, lambda u: http.copy_from(u, tmp_path / "x")):
-        proxy.requests.clear()
-        found = failure_of(lambda ask=ask: ask(url + SECRETS))
-        assert type(found) is error
-        assert "/folder/file.bin" in str(found)
-        assert str(code) in str(found)
-        assert len(proxy.requests) == times
-    proxy.requests.clear()
-    assert type(failure_of(lambda: http.info(url + SECRETS))) is error
-    assert len(proxy.requests) == (2 if code == 416 else times)
-    assert list(tmp_path.glob("x*")) == []
-
-
 def test_existence_is_not_guessed(http: HttpFileSystem, proxy: FaultProxy, url: str) -> None:
     assert http.file_exists(url)
     assert not http.file_exists(f"{url}.other")
     proxy.fail(Status(403), times=None)
     with pytest.raises(AccessDeniedError):
         http.file_exists(url)
-
-
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        (Truncate(70_000), "after 70000 of 1048576 bytes"),
-        (Reset(70_000), "after 70000 of 1048576 bytes"),
-        (Stall(70_000, 60), "stopped sending after 70000 of"),
-    ],
-    ids=str,
-)
-def test_a_body_that_always_ends_badly_is_an_error_and_leaves_the_old_file(
-    make_http: MakeHttp, proxy: FaultProxy, url: str, tmp_path: Path, fault: Any, said: str
-) -> None:
-    http = make_http(read_timeout=0.3)
-    proxy.fail(fault, times=None)
-    # Ranges would bring a piece with every attempt, and so the file in the end.
-    url = url.replace("plain", "whole") + SECRETS
-    target = tmp_path / "here" / "a"
-    target.parent.mkdir()
-    target.write_text("old")
-    for ask in (lambda: http.read_bytes(url), lambda: http.copy_from(url, target)):
-        found = failure_of(ask)
-        assert type(found) is TransferError
-        assert said in str(found)
-    assert [p.read_text() for p in target.parent.iterdir()] == ["old"]
-
-
-@pytest.mark.parametrize(
-    ("encoding", "error", "said"),
-    [("gzip", IntegrityError, "not encoded"), ("br", StorageError, "'br'")],
-)
-def test_a_body_that_cannot_be_decoded_is_an_error(
-    http: HttpFileSystem,
-    proxy: FaultProxy,
-    url: str,
-    encoding: str,
-    error: type[StorageError],
-    said: str,
-) -> None:
-    proxy.fail(SetHeaders({"Content-Encoding": encoding}), times=None)
-    found = failure_of(lambda: http.read_bytes(url + SECRETS))
-    assert type(found) is error
-    assert said in str(found)
-
-
-def test_a_compressed_body_that_ends_early_is_not_taken_for_a_whole_one(
-    http: HttpFileSystem, proxy: FaultProxy, url: str
-) -> None:
-    """Nothing but the compression itself tells that there should be more."""
-    proxy.fail(Gzip(), times=None)
-    proxy.fail(NoLength(), times=None)
-    proxy.fail(Truncate(3000), times=None)
-    assert type(failure_of(lambda: http.read_bytes(url))) is TransferError
-
-
-def test_a_server_that_says_nothing_is_an_error(
-    make_http: MakeHttp, silent: Callable[..., str]
-) -> None:
-    http = make_http(read_timeout=0.2)
-    started = time.monotonic()
-    found = failure_of(lambda: http.info(f"{silent()}/x{SECRETS}"))
-    assert type(found) is TransferError
-    assert "no answer within 0.2 s" in str(found)
-    assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize(
-    "pieces",
-    [
-        [b"H"] * 10**6,
-        [b"HTTP/1.1 200 OK\r\n", *[b"X-More: and more\r\n"] * 10**6],
-        [b"HTTP/1.1 100 Continue\r\n\r\n"] * 10**6,
-    ],
-    ids=["status line", "headers", "continue"],
-)
-def test_headers_that_never_end_are_an_error(
-    make_http: MakeHttp, silent: Callable[..., str], pieces: list[bytes]
-) -> None:
-    """Each byte comes in time; the answer never does."""
-    http = make_http(read_timeout=0.2)
-    started = time.monotonic()
-    assert type(failure_of(lambda: http.info(f"{silent(*pieces)}/x{SECRETS}"))) is TransferError
-    assert time.monotonic() - started < 15
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        b"hello\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-        b"HTTP/1.1 206 Partial\r\nContent-Length: 5\r\n\r\nhello",
-        b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
-        b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
-        b"\0" * 70_000,
-    ],
-)
-def test_an_answer_that_makes_no_sense_is_an_error(
-    http: HttpFileSystem, silent: Callable[..., str], answer: bytes
-) -> None:
-    failure_of(lambda: http.read_bytes(f"{silent(answer)}/x{SECRETS}"))
-
-
-def test_a_server_that_is_not_there_is_an_error_soon(http: HttpFileSystem) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # bound, not listening: nobody else gets the port
-        url = f"http://127.0.0.1:{taken.getsockname()[1]}/x{SECRETS}"
-        assert type(failure_of(lambda: http.open(url))) is TransferError
-    started = time.monotonic()
-    found = failure_of(lambda: http.open(f"https://no-such-host.invalid/x{SECRETS}"))
-    assert "no-such-host.invalid" in str(found)
-    assert time.monotonic() - started < 10
-
-
-def test_a_connection_nobody_accepts_times_out(make_http: MakeHttp) -> None:
-    with socket.socket() as deaf:
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        port = deaf.getsockname()[1]
-        waiting = [socket.socket() for _ in range(3)]
-        for one in waiting:  # fill the backlog, so that the next one waits for ever
-            one.setblocking(False)
-            one.connect_ex(("127.0.0.1", port))
-        http = make_http(connect_timeout=0.3)
-        found = failure_of(lambda: http.open(f"http://127.0.0.1:{port}/x{SECRETS}"))
-        assert type(found) is TransferError
-        assert "no connection within 0.3 s" in str(found)
-        for one in waiting:
-            one.close()
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        *("http://", "http://[", "https:///x", "http://a b/x", "http://:80/", "http://a:b/"),
-        *("http://a:99999/", "http://[::1", "http://a/\0:99999999999999999999/"),
-    ],
-)
-def test_an_unusable_url_is_named(http: HttpFileSystem, url: str) -> None:
-    for ask in (http.open, http.info, http.read_bytes, http.file_exists):
-        assert url.rstrip("/") in str(failure_of(lambda ask=ask: ask(url)))
 
 
 def test_no_secret_is_logged(
@@ -455,18 +220,6 @@ def test_the_kernel_asks_one_object_for_all_urls(server: Any) -> None:
     first = kernel.filesystem(f"{server.url}/a")
     assert kernel.filesystem("https://host/b") is first
     assert Kernel().filesystem(f"{server.url}/a") is not first
-
-
-@pytest.mark.slow
-def test_the_settings_are_the_kernel_s(
-    server: Any, silent: Callable[..., str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RV_HTTP_READ_TIMEOUT", "0.2")
-    monkeypatch.setenv("RV_HTTP_CONNECTIONS", "5")
-    kernel = Kernel()
-    assert kernel.filesystem(f"{server.url}/a").transfers_at_once == 5
-    with pytest.raises(TransferError, match=r"within 0\.2 s"):
-        kernel.files.info(f"{silent()}/x")
 
 
 @pytest.mark.parametrize(
