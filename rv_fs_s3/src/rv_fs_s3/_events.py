@@ -57,6 +57,7 @@ def _send(turn: Turn, http: Any, request: Any) -> Any:
     request.stream_output = True
     with turn.lent():
         response = http.send(request)
+        response.headers = response.raw.headers  # which answer faster than botocore's own
         if content and response.status_code < 300:
             return response
         raw = response.raw

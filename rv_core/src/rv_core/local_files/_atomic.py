@@ -79,14 +79,18 @@ class AtomicWriter(io.BufferedWriter):
         self._durable = durable
         self._failure: StorageError | None = None
         self._pid = os.getpid()
+        self._moved = False
         folder = os.path.dirname(target)
-        if folder:
-            os.makedirs(folder, exist_ok=True)
         self.part = os.path.join(folder, part_name())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # The system takes the umask off; a file that is overwritten is never more open than it was.
         mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
-        handle = os.open(self.part, flags | getattr(os, "O_CLOEXEC", 0), mode)
+        flags |= getattr(os, "O_CLOEXEC", 0)
+        try:
+            handle = os.open(self.part, flags, mode)
+        except FileNotFoundError:
+            os.makedirs(folder, exist_ok=True)
+            handle = os.open(self.part, flags, mode)
         try:
             if old is not None:
                 _keep_ownership(handle, old)
@@ -138,7 +142,8 @@ class AtomicWriter(io.BufferedWriter):
     def abort(self) -> None:
         """Drop what was written; nothing happens to a file that is published already."""
         self.raw.close()  # without the flush that closing the buffer would bring
-        if os.getpid() == self._pid:  # a forked copy of this object leaves its parent's file alone
+        # A forked copy of this object leaves its parent's file alone.
+        if not self._moved and os.getpid() == self._pid:
             with suppress(OSError):
                 os.unlink(self.part)
 
@@ -165,6 +170,7 @@ class AtomicWriter(io.BufferedWriter):
     def _publish(self) -> None:
         if not self._exclusive:
             os.replace(self.part, self._target)
+            self._moved = True
             return
         try:
             if os.name == "nt":

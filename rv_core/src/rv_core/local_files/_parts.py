@@ -102,6 +102,11 @@ def _may_be_alive(pid: int) -> bool:
 
 
 def _machine() -> str:
+    return _machine_of(os.getpid())
+
+
+@cache
+def _machine_of(pid: int) -> str:
     """What tells process numbers that can be compared from those of other machines and containers:
     the boot of the system, and in it the namespace of the numbers."""
     try:
