@@ -152,11 +152,14 @@ def test_a_writer_that_is_killed_leaves_the_old_file(
     assert process.stdout.readline() == "now\n"
     process.kill()
     process.wait()
-    assert parts(sftp_server.folder / "killed")  # half of it is there, and nobody sees it
+    (half,) = parts(sftp_server.folder / "killed")  # it is there, and nobody sees it
     assert list(kernel.files.list_paths(f"{sftp_server.url}/killed")) == [uri]
     assert kernel.files.read_bytes(uri) == b"old"
     kernel.files.delete(f"{sftp_server.url}/killed")
     assert not (sftp_server.folder / "killed").exists()
+    (sftp_server.folder / "halves").mkdir()
+    (sftp_server.folder / "halves" / half).write_bytes(b"half")
+    assert not kernel.files.file_exists(f"{sftp_server.url}/halves")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")

@@ -106,7 +106,7 @@ class FsspecFileSystem(FileSystem):
         folder. A folder that cannot be listed is an error, never an empty one."""
         at = self._parse(uri)
         for entry in self._retries(lambda: list(self._entries(at))):
-            if entry.is_file and entry.path.endswith(ext) and not self._is_unfinished(entry.path):
+            if entry.path.endswith(ext) and self._is_seen(entry):
                 name = at.name_of(entry.path)
                 info = info_of(entry.told, self._scheme)
                 if name is not None:
@@ -127,12 +127,12 @@ class FsspecFileSystem(FileSystem):
                 self._retries(lambda: self._remove(at, at.path))
                 return
         found = self._retries(lambda: list(self._entries(at, with_folders=self._has_folders)))
-        files = [entry.path for entry in found if entry.is_file and not at.is_at(entry.path)]
-        self._remove_all(at, files)
+        below = [entry for entry in found if entry.is_file and not at.is_at(entry.path)]
+        self._remove_all(at, [entry.path for entry in below])
         for folder in folders(at, found) if self._has_folders else ():
             with suppress(StorageError), self._use("delete", at) as instance:
                 instance.rmdir(folder)
-        if all(self._is_unfinished(path) for path in files):
+        if not any(map(self._is_seen, below)):
             raise NotFoundError(f"cannot delete {at.shown}: there is no such file or folder")
 
     def delete_files(self, uris: Iterable[str]) -> None:
@@ -144,7 +144,7 @@ class FsspecFileSystem(FileSystem):
         at = self._parse(uri)
         if not at.is_folder and self._is_there(at):
             return True
-        return include_dir and self._retries(lambda: any(e.is_file for e in self._entries(at)))
+        return include_dir and self._retries(lambda: any(map(self._is_seen, self._entries(at))))
 
     def copy_from(
         self, uri: str, path: str | Path, on_progress: OnProgress = ignore_progress
@@ -195,8 +195,10 @@ class FsspecFileSystem(FileSystem):
             raise StorageError(f"cannot write {at.shown}: it names a folder, not a file")
         return at
 
-    def _is_unfinished(self, path: str) -> bool:
-        return self._traits.publish == "rename" and is_part(path.rpartition("/")[2])
+    def _is_seen(self, entry: Entry) -> bool:
+        """Whether it is a file, and not one that is still on its way."""
+        hidden = self._traits.publish == "rename" and is_part(entry.path.rpartition("/")[2])
+        return entry.is_file and not hidden
 
     # Instances
 
