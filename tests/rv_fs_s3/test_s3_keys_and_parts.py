@@ -142,6 +142,17 @@ def test_an_upload_in_parts_reports_its_progress_from_the_caller_s_thread(
     assert len(done) > 2
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_uploaded_to_its_end(s3: S3FileSystem, folder: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    data = os.urandom(3 * MIB)
+    feed = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,), daemon=True)
+    feed.start()
+    s3.copy_to(tmp_path / "pipe", f"{folder}/x")
+    feed.join(10)
+    assert s3.read_bytes(f"{folder}/x") == data
+
+
 def test_a_broken_server_s_times_are_not_known(
     faulty: S3FileSystem, proxy: FaultProxy, server: Any, folder: str
 ) -> None:

@@ -7,8 +7,6 @@ import platform
 import threading
 import time
 from contextlib import nullcontext
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -27,6 +25,7 @@ from rv_fs_s3._errors import failure, is_expired, refusal
 from rv_fs_s3._events import SMALL_BODY, register
 from rv_fs_s3._quiet_logs import install, quiet
 from rv_fs_s3._role import RoleProvider
+from rv_fs_s3._times import time_of
 from rv_fs_s3._turn import Turn
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def _new_client(settings: S3Settings) -> Any:
     install()
     session = botocore.session.Session(profile=settings.profile)
     # botocore's own takes the seventh part of the time of a small request.
-    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_time_of)
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=time_of)
     if settings.role_arn is not None:
         provider = RoleProvider(settings.role_arn, settings.profile)
         session.get_component("credential_provider").providers.insert(0, provider)
@@ -198,17 +197,3 @@ def _config(settings: S3Settings) -> Config:
     if settings.anonymous:
         options["signature_version"] = botocore.UNSIGNED
     return Config(**options)
-
-
-def _time_of(value: Any) -> datetime | None:
-    """A time as S3 writes it, ISO 8601 in documents and RFC 9110 in headers, in whole seconds as
-    headers have it; ``None`` where it is neither."""
-    text = str(value)
-    try:
-        found = datetime.fromisoformat(text).replace(microsecond=0)
-    except ValueError:
-        try:
-            found = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found

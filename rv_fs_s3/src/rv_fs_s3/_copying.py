@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Final
 
 from rv_core.local_files import failures
@@ -22,8 +22,10 @@ _INTERRUPT_SECONDS: Final = 0.5
 
 def upload(client: Client, location: Location, path: str, on_progress: OnProgress) -> FileInfo:
     """Upload a file with one request, or in parts; see `S3FileSystem.copy_to`."""
-    with failures("read", path), open(path, "rb", buffering=0) as stream:  # noqa: PTH123
-        file = OpenFile(stream.fileno(), path)
+    with ExitStack() as opened:
+        with failures("read", path):
+            stream = opened.enter_context(open(path, "rb", buffering=0))  # noqa: PTH123
+            file = OpenFile(stream.fileno(), path)
         progress = _Sent(file.size, on_progress)
         if file.size <= SINGLE_BYTES:
             info = _at_once(client, location, file, progress)

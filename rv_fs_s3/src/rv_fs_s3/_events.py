@@ -7,12 +7,14 @@ import hashlib
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
+from xml.etree import ElementTree
 
 from botocore.awsrequest import AWSResponse
 from rv_core.transfers import SpeedGuard
 
 from rv_core import TransferError
 from rv_fs_s3._bodies import Body
+from rv_fs_s3._times import time_of
 
 if TYPE_CHECKING:
     from rv_fs_s3._settings import S3Settings
@@ -31,6 +33,7 @@ def register(client: Any, settings: S3Settings, turn: Turn) -> None:
     http = client._endpoint.http_session
     events.register("before-send.s3", lambda request, **_: _send(turn, http, request))
     events.register("before-call.s3.DeleteObjects", _add_md5)
+    events.register_first("before-parse.s3.ListObjectsV2", _read_contents)
     for operation in ("PutObject", "UploadPart"):
         events.register_last(f"before-call.s3.{operation}", _expect_nothing_of_small_bodies)
     if settings.requester_pays:
@@ -88,6 +91,33 @@ def _read_all(raw: Any) -> bytes:
             hint="the connection broke: try again",
         )
     return body
+
+
+def _read_contents(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any
+) -> None:
+    """Read the entries of a listing, for which botocore takes three times as long."""
+    try:
+        root = ElementTree.fromstring(response_dict["body"])  # noqa: S314  as botocore does
+    except ElementTree.ParseError:
+        return  # botocore says what is wrong with it
+    namespace = root.tag[: root.tag.rfind("}") + 1]
+    found, others = [], []
+    for child in root:
+        if child.tag != f"{namespace}Contents":
+            others.append(child)
+            continue
+        told = {part.tag[len(namespace) :]: part.text or "" for part in child}
+        if not {"Key", "Size"} <= told.keys():
+            return
+        entry: dict[str, Any] = {"Key": told["Key"], "Size": int(told["Size"])}
+        entry["LastModified"] = time_of(told.get("LastModified", ""))
+        entry["ETag"] = told.get("ETag")
+        found.append(entry)
+    if found:
+        root[:] = others
+        response_dict["body"] = ElementTree.tostring(root)
+        customized_response_dict["Contents"] = found
 
 
 class _Whole:

@@ -181,11 +181,13 @@ class S3FileSystem(FileSystem):
 
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
-    ) -> FileInfo:
+    ) -> FileInfo | None:
         """Upload with one request, or in parallel parts; the object is there whole, or as it was.
         Raises `StorageError` where the file is written to meanwhile."""
         location = locate(uri)
         _refuse_bucket(location)
+        if not Path(path).is_file():  # a pipe, of which nobody knows the size; or nothing
+            return super().copy_to(path, uri, on_progress)
         return upload(self._client, location, os.fspath(path), on_progress)
 
     def _download(
