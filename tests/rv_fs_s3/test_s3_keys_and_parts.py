@@ -139,7 +139,7 @@ def test_an_upload_in_parts_reports_its_progress_from_the_caller_s_thread(
     done = [progress.done for _, progress in seen]
     assert done == sorted(set(done))
     assert done[-1] == 40 * MIB
-    assert len(done) > 2
+    assert len(done) > 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
