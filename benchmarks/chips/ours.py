@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import time
 
-from rv_pipeline.scenes import LabelConfig, SceneConfig, open_scene
+from rv_pipeline.scenes import SceneConfig, open_scene
 from rv_pipeline.tasks.chip_classification import CellOptions, label_cells
+from rv_pipeline.vectors.config import LabelConfig
 from windows import SIZE, random_windows, report
 
 from rv_core import ClassMap, Kernel, Window

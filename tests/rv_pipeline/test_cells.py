@@ -11,9 +11,10 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rv_pipeline.scenes import LabelConfig, SceneConfig, open_scene
+from rv_pipeline.scenes import SceneConfig, open_scene
 from rv_pipeline.tasks.chip_classification import CellOptions, covered_shares, label_cells
 from rv_pipeline.vectors import Features
+from rv_pipeline.vectors.config import LabelConfig
 
 from rv_core import ClassMap, ConfigError, Kernel, Window
 from rv_pipeline import windows

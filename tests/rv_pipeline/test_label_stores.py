@@ -17,8 +17,9 @@ from pyproj import CRS
 from rv_pipeline.label_stores import Cells, read_cells, write_cells
 from rv_pipeline.label_stores.geojson import CellsCrs
 from rv_pipeline.rasters import RasterSource
-from rv_pipeline.scenes import LabelConfig, RasterConfig
+from rv_pipeline.rasters.config import RasterConfig
 from rv_pipeline.vectors import read_features
+from rv_pipeline.vectors.config import LabelConfig
 
 from rv_core import ClassMap, DataError, Kernel, NotFoundError, Window
 from rv_pipeline import windows

@@ -21,7 +21,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource
-from rv_pipeline.scenes import CastTransformerConfig, RasterConfig
+from rv_pipeline.rasters.config import CastTransformerConfig, RasterConfig
 
 from rv_core import ConfigError, DataError, Kernel, NotFoundError, Window
 

@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from rv_pipeline.scenes import (
+from rv_pipeline.rasters.config import (
     CastTransformerConfig,
-    DatasetConfig,
-    LabelConfig,
     RasterConfig,
-    SceneConfig,
     StatsTransformerConfig,
-    open_scene,
 )
+from rv_pipeline.scenes import DatasetConfig, SceneConfig, open_scene
+from rv_pipeline.vectors.config import LabelConfig
 
 from rv_core import ClassMap, ConfigError, Kernel
 from rv_pipeline import windows

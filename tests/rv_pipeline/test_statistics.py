@@ -13,7 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource
-from rv_pipeline.scenes import RasterConfig, StatsTransformerConfig, TransformerConfig
+from rv_pipeline.rasters.config import RasterConfig, StatsTransformerConfig, TransformerConfig
 from rv_pipeline.statistics import BandStats, RasterStats, compute_stats
 
 from rv_core import ConfigError, DataError, Kernel, Progress

@@ -16,8 +16,9 @@ import shapely
 from pyproj import CRS, Transformer
 from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource
-from rv_pipeline.scenes import LabelConfig, RasterConfig
+from rv_pipeline.rasters.config import RasterConfig
 from rv_pipeline.vectors import Features, read_aoi, read_features
+from rv_pipeline.vectors.config import LabelConfig
 
 from rv_core import ClassMap, ConfigError, DataError, Kernel, NotFoundError
 

@@ -14,32 +14,30 @@ if TYPE_CHECKING:
     )
     from rv_pipeline.loading import load_experiments
     from rv_pipeline.predictor import Predictor
-    from rv_pipeline.running import run
-    from rv_pipeline.scenes import (
+    from rv_pipeline.rasters.config import (
         CastTransformerConfig,
-        DatasetConfig,
-        LabelConfig,
         RasterConfig,
-        SceneConfig,
         StatsTransformerConfig,
-        open_scene,
     )
+    from rv_pipeline.running import run
+    from rv_pipeline.scenes import DatasetConfig, SceneConfig, open_scene
     from rv_pipeline.tasks.chip_classification import CellOptions
     from rv_pipeline.tasks.task import Task
+    from rv_pipeline.vectors.config import LabelConfig
 
 _HOMES = {
     "AnalyzeOptions": "experiment",
-    "CastTransformerConfig": "scenes",
+    "CastTransformerConfig": "rasters.config",
     "CellOptions": "tasks.chip_classification",
     "ChipOptions": "experiment",
     "DatasetConfig": "scenes",
     "Experiment": "experiment",
-    "LabelConfig": "scenes",
+    "LabelConfig": "vectors.config",
     "PredictOptions": "experiment",
     "Predictor": "predictor",
-    "RasterConfig": "scenes",
+    "RasterConfig": "rasters.config",
     "SceneConfig": "scenes",
-    "StatsTransformerConfig": "scenes",
+    "StatsTransformerConfig": "rasters.config",
     "Task": "tasks.task",
     "TaskConfig": "experiment",
     "load_experiments": "loading",

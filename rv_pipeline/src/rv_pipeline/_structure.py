@@ -19,13 +19,13 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from rv_core import BackendConfig, ClassMap, ConfigError, RVError
-from rv_pipeline.scenes import (
+from rv_pipeline.rasters.config import (
     CastTransformerConfig,
-    LabelConfig,
     RasterConfig,
     StatsTransformerConfig,
     TransformerConfig,
 )
+from rv_pipeline.vectors.config import LabelConfig
 
 Path = tuple[str | int, ...]
 """The way from the top of the data to one value in it."""

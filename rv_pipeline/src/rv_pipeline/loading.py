@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from rv_core import ConfigError, NotFoundError, RVError
 from rv_pipeline._structure import StructureError, structure
 from rv_pipeline.experiment import Experiment, TaskConfig
-from rv_pipeline.scenes import RasterConfig
+from rv_pipeline.rasters.config import RasterConfig
 
 if TYPE_CHECKING:
     import os

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from rv_core import Kernel
-    from rv_pipeline.scenes import RasterConfig
+    from rv_pipeline.rasters.config import RasterConfig
     from rv_pipeline.statistics import RasterStats
 
     Pixels = tuple[NDArray[Any], NDArray[np.bool_] | None]

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from rv_core import ConfigError, DataError
-from rv_pipeline.scenes import CastTransformerConfig, StatsTransformerConfig, TransformerConfig
+from rv_pipeline.rasters.config import (
+    CastTransformerConfig,
+    StatsTransformerConfig,
+    TransformerConfig,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

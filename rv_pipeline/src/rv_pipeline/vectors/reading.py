@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from rv_core import ClassMap, Kernel
     from rv_pipeline.rasters import RasterSource
-    from rv_pipeline.scenes import LabelConfig
+    from rv_pipeline.vectors.config import LabelConfig
 
 logger = logging.getLogger(__name__)
 
