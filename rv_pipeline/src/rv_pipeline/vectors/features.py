@@ -63,7 +63,7 @@ def _merge_overlaps(features: Features) -> tuple[NDArray[Any], NDArray[np.int64]
     shared = shapely.area(shapely.intersection(geometries[one], geometries[other])) > 0
     if not shared.any():
         return geometries, class_ids
-    groups = _connected(len(features), one[shared], other[shared])
+    groups = connected(len(features), one[shared], other[shared])
     sizes = np.bincount(groups, minlength=len(features))
     alone = sizes[groups] == 1
     members: dict[int, list[int]] = {}
@@ -79,7 +79,7 @@ def _merge_overlaps(features: Features) -> tuple[NDArray[Any], NDArray[np.int64]
     )
 
 
-def _connected(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+def connected(count: int, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
     """For each of ``count`` items the smallest item it is linked to, directly or not."""
     parent = list(range(count))
 
