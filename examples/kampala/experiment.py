@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from rv_pipeline import (
     CellOptions,
+    ChipClassificationConfig,
     ChipOptions,
     DatasetConfig,
     Experiment,
     LabelConfig,
     SceneConfig,
-    TaskConfig,
 )
 
 
@@ -32,8 +32,7 @@ def exp_kampala(
     return Experiment(
         id="kampala",
         root_uri=root,
-        task=TaskConfig(
-            key="CHIP_CLASSIFICATION",
+        task=ChipClassificationConfig(
             classes={"building": "#d95f02", "background": "#7570b3"},
             cells=CellOptions(
                 size=96, ioc_threshold=0.5, background_class="background", infer_cells=True

@@ -20,11 +20,11 @@ from rv_core.testing.fixtures import write_distribution
 from rv_core import Kernel
 from rv_pipeline import (
     CellOptions,
+    ChipClassificationConfig,
     DatasetConfig,
     Experiment,
     LabelConfig,
     SceneConfig,
-    TaskConfig,
 )
 
 TOY = Path(__file__).resolve().parent.parent / "plugin_examples" / "toy_backend"
@@ -139,8 +139,7 @@ def experiment(scene: Callable[..., SceneConfig], tmp_path: Path) -> Callable[..
         given: dict[str, Any] = {
             "id": "roofs",
             "root_uri": str(tmp_path / "out"),
-            "task": TaskConfig(
-                key="CHIP_CLASSIFICATION",
+            "task": ChipClassificationConfig(
                 classes=["roof", "ground"],
                 cells=CellOptions(size=16, background_class="ground", infer_cells=True),
             ),

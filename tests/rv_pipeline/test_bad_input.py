@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from rv_core import DataError, Kernel, StorageError
-from rv_pipeline import CellOptions, Experiment, TaskConfig, run
+from rv_pipeline import CellOptions, ChipClassificationConfig, Experiment, run
 
 Make = Callable[..., Experiment]
 Refused = Callable[..., str]
@@ -202,6 +202,8 @@ def test_a_scene_that_is_only_predicted_is_looked_at_before_the_training(
 
 
 def test_a_task_that_the_backend_does_not_learn(experiment: Make, kernel: Kernel) -> None:
-    task = TaskConfig(key="CHIP_CLASIFICATION", classes=["a"], cells=CellOptions(size=16))
+    task = ChipClassificationConfig(
+        key="CHIP_CLASIFICATION", classes=["a"], cells=CellOptions(size=16)
+    )
     with pytest.raises(Exception, match="CHIP_CLASIFICATION"):
         run(experiment(task=task), kernel=kernel)

@@ -28,7 +28,7 @@ def exp_roofs(steps: int = 20):
         Experiment(
             id=name,
             root_uri="out",
-            task=TaskConfig(key="CHIP_CLASSIFICATION", classes=["roof", "ground"], cells=cells),
+            task=ChipClassificationConfig(classes=["roof", "ground"], cells=cells),
             backend={"backend": "TOY_CLASSIFICATION", "num_steps": steps},
             dataset=DatasetConfig(
                 train=SceneConfig(id="north", raster="data/north.tif", labels="data/north.geojson"),
@@ -104,7 +104,8 @@ def test_importing_the_package_and_its_commands_loads_nothing_heavy() -> None:
 
 def test_pure_data_costs_no_numpy() -> None:
     code = (
-        "import sys; from rv_pipeline import Experiment, TaskConfig, SceneConfig, CellOptions;"
+        "import sys; from rv_pipeline import Experiment, SceneConfig;"
+        "from rv_pipeline import ChipClassificationConfig, CellOptions;"
         "print(*sorted({'numpy', 'rasterio', 'shapely'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

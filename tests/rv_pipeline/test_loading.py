@@ -10,13 +10,13 @@ import pytest
 from rv_core import ConfigError, Kernel, NotFoundError, UnknownKeyError
 from rv_pipeline import (
     CellOptions,
+    ChipClassificationConfig,
     ChipOptions,
     DatasetConfig,
     Experiment,
     RasterConfig,
     SceneConfig,
     StatsTransformerConfig,
-    TaskConfig,
     load_experiments,
 )
 
@@ -45,8 +45,8 @@ from rv_pipeline import *
 def exp_roofs(data: str = "data", size: int = 16):
     return Experiment(
         id="roofs", root_uri="out",
-        task=TaskConfig(
-            key="CHIP_CLASSIFICATION", classes={"roof": "#ff0000", "ground": None},
+        task=ChipClassificationConfig(
+            classes={"roof": "#ff0000", "ground": None},
             cells=CellOptions(size=size, background_class="ground", infer_cells=True),
         ),
         backend={"backend": "TOY_CLASSIFICATION", "model_defaults": "TOY_QUICK"},
@@ -277,12 +277,11 @@ def test_a_file_that_is_not_there_is_named_with_its_likeness(tmp_path: Path) -> 
 
 def test_classes_and_keys_are_checked_where_they_are_written() -> None:
     with pytest.raises(ConfigError, match="unknown class 'grund'"):
-        TaskConfig(
-            key="CHIP_CLASSIFICATION",
+        ChipClassificationConfig(
             classes=["roof"],
             cells=CellOptions(background_class="grund", infer_cells=True),
         )
-    task = TaskConfig(key="CHIP_CLASSIFICATION", classes=["roof"])
+    task = ChipClassificationConfig(classes=["roof"])
     with pytest.raises(ConfigError, match="names a folder"):
         Experiment(
             id="../up", root_uri="out", task=task, backend={"key": "X"}, dataset=DatasetConfig()

@@ -13,7 +13,7 @@ from rv_pipeline.runners.local import LocalRunner
 from rv_pipeline.tasks.task import find_task
 
 from rv_core import ConfigError, Kernel, PluginContractError, UnknownKeyError
-from rv_pipeline import DatasetConfig, Experiment, SceneConfig, TaskConfig, run
+from rv_pipeline import ChipClassificationConfig, DatasetConfig, Experiment, SceneConfig, run
 
 Make = Callable[..., Experiment]
 
@@ -63,8 +63,8 @@ def with_plugin(make_distribution: Callable[..., Path]) -> Kernel:
     return Kernel(path=[folder, *sys.path])
 
 
-def task(key: str) -> TaskConfig:
-    return TaskConfig(key=key, classes=["roof", "ground"])
+def task(key: str) -> ChipClassificationConfig:
+    return ChipClassificationConfig(key=key, classes=["roof", "ground"])
 
 
 def test_the_pipelines_own_are_found(kernel: Kernel) -> None:

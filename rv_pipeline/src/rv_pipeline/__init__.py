@@ -5,13 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rv_pipeline.experiment import (
-        AnalyzeOptions,
-        ChipOptions,
-        Experiment,
-        PredictOptions,
-        TaskConfig,
-    )
+    from rv_pipeline.experiment import AnalyzeOptions, Experiment
     from rv_pipeline.loading import load_experiments
     from rv_pipeline.predictor import Predictor
     from rv_pipeline.rasters.config import (
@@ -21,7 +15,8 @@ if TYPE_CHECKING:
     )
     from rv_pipeline.running import run
     from rv_pipeline.scenes import DatasetConfig, SceneConfig, open_scene
-    from rv_pipeline.tasks.chip_classification import CellOptions
+    from rv_pipeline.tasks.chip_classification import CellOptions, ChipClassificationConfig
+    from rv_pipeline.tasks.config import ChipOptions, PredictOptions, TaskConfig
     from rv_pipeline.tasks.task import Task
     from rv_pipeline.vectors.config import LabelConfig
 
@@ -29,17 +24,18 @@ _HOMES = {
     "AnalyzeOptions": "experiment",
     "CastTransformerConfig": "rasters.config",
     "CellOptions": "tasks.chip_classification",
-    "ChipOptions": "experiment",
+    "ChipClassificationConfig": "tasks.chip_classification",
+    "ChipOptions": "tasks.config",
     "DatasetConfig": "scenes",
     "Experiment": "experiment",
     "LabelConfig": "vectors.config",
-    "PredictOptions": "experiment",
+    "PredictOptions": "tasks.config",
     "Predictor": "predictor",
     "RasterConfig": "rasters.config",
     "SceneConfig": "scenes",
     "StatsTransformerConfig": "rasters.config",
     "Task": "tasks.task",
-    "TaskConfig": "experiment",
+    "TaskConfig": "tasks.config",
     "load_experiments": "loading",
     "open_scene": "scenes",
     "run": "running",
@@ -49,6 +45,7 @@ __all__ = [
     "AnalyzeOptions",
     "CastTransformerConfig",
     "CellOptions",
+    "ChipClassificationConfig",
     "ChipOptions",
     "DatasetConfig",
     "Experiment",

@@ -19,12 +19,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from rv_core import BackendConfig, ClassMap, ConfigError, RVError
-from rv_pipeline.rasters.config import (
-    CastTransformerConfig,
-    RasterConfig,
-    StatsTransformerConfig,
-    TransformerConfig,
-)
+from rv_pipeline.rasters.config import RasterConfig, TransformerConfig
 from rv_pipeline.vectors.config import LabelConfig
 
 Path = tuple[str | int, ...]
@@ -40,7 +35,7 @@ class FromArgument(str):
 
 
 _FIELD = re.compile(r"\w+\.(\w+) ")
-_TRANSFORMERS = {cls.type: cls for cls in (StatsTransformerConfig, CastTransformerConfig)}
+_TRANSFORMERS = {cls.type: cls for cls in typing.get_args(TransformerConfig)}
 
 
 @attrs.frozen
@@ -74,8 +69,12 @@ def _converter() -> Converter:
     for kind, name in ((str, "text"), (int, "a whole number"), (float, "a number"), (bool, "")):
         converter.register_structure_hook(kind, _exactly(kind, name or "true or false"))
     converter.register_structure_hook_func(lambda t: t == tuple[str, ...], _strings)
+    converter.register_structure_hook_func(lambda t: t == tuple[float, ...], _numbers)
     converter.register_structure_hook_func(
         lambda t: t == Mapping[str, str], lambda v, _: _mapping(v)
+    )
+    converter.register_structure_hook_func(
+        lambda t: t in (Mapping[int, int], Mapping[str, Any]), lambda v, _: _plain(_mapping(v))
     )
     converter.register_structure_hook_func(_is_literal, _as_is)
     converter.register_structure_hook_func(
@@ -94,6 +93,8 @@ def _fields(converter: Converter) -> Any:
     made: dict[type, Any] = {}
 
     def hook(value: Any, cls: type) -> Any:
+        if isinstance(value, cls):
+            return value
         if cls in (RasterConfig, LabelConfig) and isinstance(value, str | list):
             value = {"uris": value}
         if cls not in made:
@@ -123,6 +124,12 @@ def _strings(value: Any, _: Any) -> tuple[str, ...]:
     if not isinstance(items, list | tuple) or not all(isinstance(item, str) for item in items):
         raise ConfigError(f"{value!r} is not text or a list of texts")
     return tuple(items)
+
+
+def _numbers(value: Any, _: Any) -> tuple[Any, ...]:
+    """One number or several; what is no number is refused by the field."""
+    items = _plain(value)
+    return tuple(items) if isinstance(items, list | tuple) else (items,)
 
 
 def _is_literal(kind: Any) -> bool:

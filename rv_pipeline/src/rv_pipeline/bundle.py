@@ -207,10 +207,9 @@ def _ask(need: Requirement, info: BundleInfo, kernel: Kernel) -> None:
     if need.kind == "backends":
         kernel.backend(need.key)
     elif need.kind == "tasks":
-        from rv_pipeline.loading import task_config
-        from rv_pipeline.tasks.task import find_task
+        from rv_pipeline.loading import task_from
 
-        find_task(task_config(info.task), kernel)
+        task_from(info.task, info.predict, kernel)
 
 
 def _singular(kind: str) -> str:

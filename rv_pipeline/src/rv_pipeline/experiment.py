@@ -7,32 +7,18 @@ name the same key share that output, so that chips are cut once for several mode
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
 from attrs.validators import optional
-from rv_core.validators import choice, integer, text
+from rv_core.validators import integer, text
 
-from rv_core import BackendConfig, ClassInfo, ClassMap, ConfigError
+from rv_core import BackendConfig, ConfigError
 from rv_pipeline.scenes import DatasetConfig, SceneConfig
-from rv_pipeline.tasks.chip_classification import CellOptions
+from rv_pipeline.tasks.config import ChipOptions, PredictOptions, TaskConfig
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}\Z")
-
-Split = Literal["train", "validation", "test"]
-Crs = Literal["image", "EPSG:4326"]
-
-
-def _as_classes(value: ClassMap | Mapping[str, str | None] | Iterable[str]) -> ClassMap:
-    """A class map from names, or from a mapping of names to colors."""
-    if isinstance(value, ClassMap):
-        return value
-    if isinstance(value, str):
-        raise ConfigError(f"classes must be a list of names, got {value!r}")
-    if isinstance(value, Mapping):
-        return ClassMap(tuple(ClassInfo(name, color) for name, color in value.items()))
-    return ClassMap.of(*value)
 
 
 def _as_backend(value: BackendConfig | Mapping[str, Any]) -> BackendConfig | dict[str, Any]:
@@ -52,36 +38,12 @@ def _as_backend(value: BackendConfig | Mapping[str, Any]) -> BackendConfig | dic
     return {"backend": key, **fields}
 
 
-def _as_splits(value: str | Iterable[str]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
 def _key(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
     if not isinstance(value, str) or not _KEY.match(value):
         raise ConfigError(
             f"{type(instance).__name__}.{field.name} names a folder, which {value!r} cannot",
             hint="start with a letter or digit; go on with letters, digits, '-', '_' and '.'",
         )
-
-
-@attrs.frozen(kw_only=True)
-class TaskConfig:
-    """What is to be learnt.
-
-    ``key``: a task such as ``"CHIP_CLASSIFICATION"``. ``classes``: names in the order of their
-    ids, or a mapping of names to ``#rrggbb`` colors. ``cells``: how scenes are cut into cells and
-    the cells labelled.
-    """
-
-    key: str = attrs.field(validator=text())
-    classes: ClassMap = attrs.field(converter=_as_classes)
-    cells: CellOptions = attrs.field(
-        factory=CellOptions, validator=attrs.validators.instance_of(CellOptions)
-    )
-
-    def __attrs_post_init__(self) -> None:
-        if self.cells.background_class is not None:
-            self.classes.id_of(self.cells.background_class)
 
 
 @attrs.frozen(kw_only=True)
@@ -96,41 +58,14 @@ class AnalyzeOptions:
 
 
 @attrs.frozen(kw_only=True)
-class ChipOptions:
-    """``stride``: pixels from one training window to the next. ``None``: the cell size, so each
-    cell is seen once; less makes overlapping windows, hence more training chips of a small scene.
-    Validation always uses whole cells."""
-
-    stride: int | None = attrs.field(default=None, validator=optional(integer(minimum=1)))
-
-
-@attrs.frozen(kw_only=True)
-class PredictOptions:
-    """``splits``: the scenes to predict. ``crs``: of the GeoJSON that comes out: that of each
-    ``image``, or ``EPSG:4326``. ``batch_size``: cells that the model sees at a time."""
-
-    splits: tuple[str, ...] = attrs.field(default=("validation", "test"), converter=_as_splits)
-    crs: Crs = attrs.field(default="image", validator=choice(("image", "EPSG:4326")))
-    batch_size: int = attrs.field(default=64, validator=integer(minimum=1))
-
-    @splits.validator
-    def _check_splits(self, _: attrs.Attribute[Any], value: tuple[str, ...]) -> None:
-        for split in value:
-            if split not in ("train", "validation", "test"):
-                raise ConfigError(
-                    f"PredictOptions.splits holds {split!r}",
-                    hint="the splits are train, validation and test",
-                )
-
-
-@attrs.frozen(kw_only=True)
 class Experiment:
     """One experiment.
 
     ``id``: names it and, unless a ``..._key`` is given, its outputs. ``root_uri``: where those
     go, as ``<root_uri>/<command>/<key>/``. ``backend``: a backend's config, or a mapping
-    ``{"backend": KEY, "model_defaults": KEY, ...}``. Relative URIs anywhere in an experiment are
-    taken from the folder in which the run is started.
+    ``{"backend": KEY, "model_defaults": KEY, ...}``. ``task``, ``chip``, ``predict``: the configs
+    of a task, such as `SemanticSegmentationConfig` with its chip and predict options. Relative
+    URIs anywhere in an experiment are taken from the folder in which the run is started.
     """
 
     id: str = attrs.field(validator=_key)
@@ -139,8 +74,12 @@ class Experiment:
     backend: BackendConfig | dict[str, Any] = attrs.field(converter=_as_backend)
     dataset: DatasetConfig = attrs.field(validator=attrs.validators.instance_of(DatasetConfig))
     analyze: AnalyzeOptions = attrs.field(factory=AnalyzeOptions)
-    chip: ChipOptions = attrs.field(factory=ChipOptions)
-    predict: PredictOptions = attrs.field(factory=PredictOptions)
+    chip: ChipOptions = attrs.field(
+        factory=ChipOptions, validator=attrs.validators.instance_of(ChipOptions)
+    )
+    predict: PredictOptions = attrs.field(
+        factory=PredictOptions, validator=attrs.validators.instance_of(PredictOptions)
+    )
     analyze_key: str | None = attrs.field(default=None, validator=optional(_key))
     chip_key: str | None = attrs.field(default=None, validator=optional(_key))
     train_key: str | None = attrs.field(default=None, validator=optional(_key))

@@ -7,21 +7,22 @@ means what it says.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rv_core import ConfigError, NotFoundError, RVError
+from rv_core import ConfigError, Kernel, NotFoundError, RVError
+from rv_pipeline._structure import Path as ConfigPath
 from rv_pipeline._structure import StructureError, structure
-from rv_pipeline.experiment import Experiment, TaskConfig
+from rv_pipeline.experiment import Experiment
 from rv_pipeline.rasters.config import RasterConfig
+from rv_pipeline.tasks.task import Task, task_class
 
 if TYPE_CHECKING:
     import os
 
-    from rv_core import Kernel
     from rv_pipeline._yaml_source import YamlSource
 
 T = TypeVar("T")
@@ -82,18 +83,22 @@ def select(experiments: list[Experiment], pattern: str | None, name: str) -> lis
     return found
 
 
-def task_config(data: Mapping[str, Any]) -> TaskConfig:
-    """The task config that its JSON spells; raises `ConfigError`."""
-    fields = dict(data)
+def task_from(task: Mapping[str, Any], predict: Mapping[str, Any], kernel: Kernel) -> Task:
+    """The task that its JSON spells, with its options for predicting.
+
+    Raises `ConfigError`, and the errors of `PluginError`.
+    """
+    fields = dict(task)
     classes = fields.get("classes")
     if isinstance(classes, Mapping) and isinstance(classes.get("classes"), list):
         fields["classes"] = {c["name"]: c.get("color") for c in classes["classes"]}
-    return _structured(fields, TaskConfig)
+    cls = task_class(str(fields.get("key")), kernel)
+    return cls(_structured(fields, cls.Config), predict=_structured(predict, cls.PredictOptions))
 
 
-def raster_config(data: Mapping[str, Any], uri: str) -> RasterConfig:
-    """The raster config of JSON that has no URIs, for one file; raises `ConfigError`."""
-    return _structured({**data, "uris": [uri]}, RasterConfig)
+def raster_config(data: Mapping[str, Any], uris: Sequence[str]) -> RasterConfig:
+    """The raster config of JSON that has no URIs, for these files; raises `ConfigError`."""
+    return _structured({**data, "uris": list(uris)}, RasterConfig)
 
 
 def _structured(data: Any, cls: type[T]) -> T:
@@ -105,9 +110,7 @@ def _structured(data: Any, cls: type[T]) -> T:
 
 def _local(name: str, kernel: Kernel | None) -> Path:
     if "://" in name:
-        from rv_core import Kernel as AnyKernel
-
-        return (kernel or AnyKernel()).files.local_path(name)
+        return (kernel or Kernel()).files.local_path(name)
     path = Path(name)
     if not path.is_file():
         folder = path.parent
@@ -169,20 +172,54 @@ def _values(source: YamlSource, arguments: Mapping[str, str]) -> dict[str, str]:
 
 
 def _experiment(
-    data: Any, path: tuple[str | int, ...], source: YamlSource, kernel: Kernel | None
+    data: Any, path: ConfigPath, source: YamlSource, kernel: Kernel | None
 ) -> Experiment:
-    try:
-        experiment = structure(data, Experiment)
-    except StructureError as error:
-        complaint = error.complaint
-        raise source.error(path + complaint.path, complaint.message, complaint.hint) from error
+    if isinstance(data, Mapping):
+        data = _with_task(data, path, source, kernel)
+    experiment = _structured_at(path, data, Experiment, source)
     if kernel is not None:
         _check_backend(experiment, (*path, "backend"), source, kernel)
     return experiment
 
 
+def _with_task(
+    data: Mapping[str, Any], path: ConfigPath, source: YamlSource, kernel: Kernel | None
+) -> dict[str, Any]:
+    """The data with the sections of the task as the classes that the task has for them."""
+    sections = {"task": "Config", "chip": "ChipOptions", "predict": "PredictOptions"}
+    task = data.get("task")
+    key = task.get("key") if isinstance(task, Mapping) else None
+    if not isinstance(key, str):
+        return dict(data)  # what is wrong with it is said in its turn
+    try:
+        cls = task_class(key, kernel or Kernel())
+    except RVError as error:
+        raise _at_line(error, (*path, "task", "key"), source) from None
+    return {
+        name: _structured_at((*path, name), value, getattr(cls, sections[name]), source)
+        if name in sections
+        else value
+        for name, value in data.items()
+    }
+
+
+def _structured_at(path: ConfigPath, data: Any, cls: type[T], source: YamlSource) -> T:
+    try:
+        return structure(data, cls)
+    except StructureError as error:
+        complaint = error.complaint
+        raise source.error(path + complaint.path, complaint.message, complaint.hint) from error
+
+
+def _at_line(error: RVError, path: ConfigPath, source: YamlSource) -> RVError:
+    """The same error, its message starting with the line that it is about."""
+    error.message = f"{source.name}:{source.line_of(path)}: {error.message}"
+    error.args = (error.message,)
+    return error
+
+
 def _check_backend(
-    experiment: Experiment, path: tuple[str | int, ...], source: YamlSource, kernel: Kernel
+    experiment: Experiment, path: ConfigPath, source: YamlSource, kernel: Kernel
 ) -> None:
     """Say the line of what the backend does not take, before anything runs."""
     from rv_pipeline.commands.train import resolved_backend
@@ -194,6 +231,4 @@ def _check_backend(
         where = (*path, field) if field else path
         raise source.error(where, error.message, error.hint) from error
     except RVError as error:
-        error.message = f"{source.name}:{source.line_of(path)}: {error.message}"
-        error.args = (error.message,)
-        raise
+        raise _at_line(error, path, source) from None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import posixpath
 import tempfile
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from rv_core import Context, Kernel, OnProgress, ignore_progress
+import attrs
+
+from rv_core import ConfigError, Context, Kernel, OnProgress, ignore_progress
 from rv_pipeline.bundle import (
     MAX_BUNDLE_BYTES,
     MODEL_FOLDER,
@@ -18,18 +22,18 @@ from rv_pipeline.bundle import (
 )
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
     from rv_core import Model
     from rv_pipeline.bundle import BundleInfo
-    from rv_pipeline.experiment import Crs
+    from rv_pipeline.scenes import SceneConfig
+    from rv_pipeline.statistics import RasterStats
+    from rv_pipeline.tasks.config import Crs
+    from rv_pipeline.tasks.task import Task
 
-logger = logging.getLogger(__name__)
+Uri = str | os.PathLike[str]
 
 
 class Predictor:
-    """A bundle, unpacked and ready; a context manager.
+    """A bundle, unpacked, its model loaded; a context manager.
 
     ``kernel``: what is installed, if not given. Raises `ModelError` for a file that is no bundle,
     and `UnknownKeyError`, with what to install, where plugins are missing.
@@ -40,16 +44,15 @@ class Predictor:
             predictor.predict("image.tif", "roofs.geojson")
     """
 
-    def __init__(self, bundle_uri: str | os.PathLike[str], kernel: Kernel | None = None) -> None:
-        from rv_pipeline.loading import task_config
-        from rv_pipeline.tasks.task import find_task
+    def __init__(self, bundle_uri: Uri, kernel: Kernel | None = None) -> None:
+        from rv_pipeline.loading import task_from
 
         self.kernel = kernel if kernel is not None else Kernel()
         self._where = str(bundle_uri)
         path = self.kernel.files.local_path(self._where)
         self.info: BundleInfo = read_info(path, self._where)
         check_requirements(self.info, self.kernel, self._where)
-        self.task = find_task(task_config(self.info.task), self.kernel)
+        self.task: Task = task_from(self.info.task, self.info.predict, self.kernel)
         self._folder = tempfile.TemporaryDirectory(prefix="rv-predict-")
         try:
             limit = self.kernel.config.get("pipeline", "max_bundle_bytes", MAX_BUNDLE_BYTES, int)
@@ -65,47 +68,56 @@ class Predictor:
 
     def predict(
         self,
-        image_uri: str | os.PathLike[str],
-        out_uri: str | os.PathLike[str],
+        image_uri: Uri | Sequence[Uri],
+        out_uri: Uri,
         *,
         crs: Crs | None = None,
+        channel_order: Sequence[int] | None = None,
+        update_stats: bool = False,
         on_progress: OnProgress = ignore_progress,
-        should_stop: Callable[[], bool] | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> int:
-        """Predict one image and write the result, whole or not at all; returns how many windows.
+        """Predict an image and write the result, whole or not at all; returns how many cells,
+        boxes or pixels it has.
 
-        ``crs``: ``image`` or ``EPSG:4326``; as the bundle's experiment had it, if not given.
-        The image is read like the training scenes: the same bands, transformers and statistics.
+        ``image_uri``: several files make a mosaic. ``out_uri``: of the main file; what else there
+        is goes beside it, under names that start like it. ``crs``: ``image`` or ``EPSG:4326``; as
+        the bundle's experiment had it, if not given. The image is read like the training scenes:
+        the same bands, transformers and statistics, unless ``channel_order`` names other bands,
+        from 0 on, or ``update_stats`` takes the statistics from this image.
         """
-        from rv_pipeline.commands.predict import predict_scene
-        from rv_pipeline.loading import raster_config
-        from rv_pipeline.scenes import SceneConfig, open_scene
-        from rv_pipeline.statistics import RasterStats
+        from rv_pipeline.commands._predict_blocks import ScenePredictor
+        from rv_pipeline.commands.predict import predict_scenes
+        from rv_pipeline.commands.workers import Work
 
-        image, out = str(image_uri), str(out_uri)
+        out = os.fspath(out_uri)
         self.kernel.filesystem(out, "w")  # before the work: can it be written at all?
-        scene_config = SceneConfig(id="image", raster=raster_config(self.info.raster, image))
-        stats = RasterStats.from_dict(self.info.stats)
-        with (
-            tempfile.TemporaryDirectory(dir=self._folder.name) as folder,
-            open_scene(scene_config, self.kernel, stats=stats) as scene,
-        ):
-            result = Path(folder) / self.task.prediction_name("image")
-            context = Context(
-                Path(folder), self.info.experiment_id, on_progress, should_stop or _never
-            )
-            count = predict_scene(
-                scene,
-                self._model,
-                self.task,
-                result,
-                context,
-                batch_size=self.info.predict.get("batch_size", 64),
-                crs=crs or self.info.predict["crs"],
-                kernel=self.kernel,
-            )
-            self.kernel.files.copy(str(result), out)
+        place, name = posixpath.split(out.replace(os.sep, "/"))
+        stem = PurePosixPath(name).stem
+        if not stem:
+            raise ConfigError(f"{out!r} names no file to write to", hint="give it a name")
+        scene = self._scene(stem, image_uri, channel_order)
+        task = self.task
+        if crs is not None:
+            predict = attrs.evolve(task.predict, crs=crs)
+            task = type(task)(task.config, task.chip, predict)
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            made, scratch = Path(folder) / "made", Path(folder) / "scratch"
+            made.mkdir()
+            scratch.mkdir()
+            context = Context(scratch, self.info.experiment_id, on_progress, should_stop)
+            stats = self._stats(scene, update_stats, context)
+            work = Work("PREDICT", ScenePredictor, (task, self._model, stats))
+            count = predict_scenes(work, task, [scene], stats, made, self.kernel, context)
+            main = made / f"{stem}{task.suffix}"
+            for file in sorted(made.iterdir(), key=lambda file: file == main):  # the main one last
+                target = name if file == main else file.name
+                self.kernel.files.copy(str(file), posixpath.join(place, target))
         return count
+
+    def config(self) -> dict[str, Any]:
+        """What the bundle predicts, with what and how it reads images; JSON-able."""
+        return self.info.to_dict()
 
     def close(self) -> None:
         """Give back the model and the files it was unpacked to."""
@@ -123,13 +135,30 @@ class Predictor:
     ) -> None:
         self.close()
 
+    def _scene(
+        self, stem: str, image: Uri | Sequence[Uri], channel_order: Sequence[int] | None
+    ) -> SceneConfig:
+        from rv_pipeline.loading import raster_config
+        from rv_pipeline.scenes import SceneConfig
+
+        images = [image] if isinstance(image, str | os.PathLike) else image
+        reading: Mapping[str, Any] = self.info.raster
+        if channel_order is not None:
+            reading = {**reading, "channel_order": list(channel_order)}
+        return SceneConfig(id=stem, raster=raster_config(reading, [os.fspath(i) for i in images]))
+
+    def _stats(self, scene: SceneConfig, update: bool, context: Context) -> RasterStats:
+        from rv_pipeline.rasters import RasterSource
+        from rv_pipeline.statistics import RasterStats, compute_stats
+
+        if not update:
+            return RasterStats.from_dict(self.info.stats)
+        with RasterSource.open(scene.raster, self.kernel) as raster:
+            return compute_stats([raster], on_progress=context.on_progress)
+
     def _load(self) -> Model:
         fields: dict[str, Any] = dict(self.info.backend)
         cls = self.kernel.backend(fields["backend"])
         config = cls.Config.from_dict(fields)
         model = Path(self._folder.name) / MODEL_FOLDER / self.info.model
         return cls(config, self.kernel).load_model(str(model))
-
-
-def _never() -> bool:
-    return False

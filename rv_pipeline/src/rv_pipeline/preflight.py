@@ -53,13 +53,13 @@ def _scenes(command: str, experiment: Experiment) -> list[tuple[SceneConfig, boo
 
 def _check_scene(config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel) -> None:
     from rv_pipeline.scenes import open_scene
-    from rv_pipeline.tasks.task import find_task
+    from rv_pipeline.tasks.task import task_of
 
-    task = find_task(experiment.task, kernel)
-    classes: ClassMap | None = experiment.task.classes if labels else None
+    task = task_of(experiment, kernel)
+    classes: ClassMap | None = task.classes if labels else None
     bare = config if labels else attrs.evolve(config, labels=None, aoi_uris=())
     with about(config.id), open_scene(bare, kernel, classes=classes, with_labels=labels) as scene:
-        task.predict_windows(scene)
+        task.check_scene(scene)
 
 
 def _check_writable(uri: str, kernel: Kernel) -> None:

@@ -19,16 +19,20 @@ if TYPE_CHECKING:
 
 
 def grid(extent: Window, size: int, stride: int | None = None) -> list[Window]:
+    """Square windows that `cover` the extent; raises `DataError` where not one fits into it."""
+    check_fits(extent, size)
+    return cover(extent, size, stride)
+
+
+def cover(extent: Window, size: int, stride: int | None = None) -> list[Window]:
     """Square windows that cover the extent, row by row from its upper left corner.
 
     ``stride``: pixels from one window to the next, ``size`` if not given. Where the size does not
     divide the extent, the last windows of a row or column reach beyond it.
-    Raises `DataError` where not one window fits into the extent.
     """
     stride = size if stride is None else stride
     if stride < 1:
         raise ConfigError(f"windows are at least 1 px apart, got stride {stride}")
-    check_fits(extent, size)
     cols = _offsets(extent.col_off, extent.width, size, stride)
     rows = _offsets(extent.row_off, extent.height, size, stride)
     return [Window(col, row, size, size) for row in rows for col in cols]

@@ -19,11 +19,13 @@ from rv_pipeline.loading import load_experiments, select
 from rv_pipeline.preflight import check_scenes
 from rv_pipeline.runners import find_runner
 from rv_pipeline.runners.local import RunOptions, StepReport
+from rv_pipeline.tasks.task import task_of
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from rv_core import Kernel
+    from rv_pipeline.experiment import Experiment
 
 
 def run_file(
@@ -56,7 +58,7 @@ def run_file(
             should_stop=stop.asked,
         )
         reports = find_runner(runner, kernel).run(steps, kernel, options)
-    _show_reports(reports)
+    _show_reports(reports, experiments, kernel)
 
 
 @contextmanager
@@ -138,7 +140,9 @@ def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> 
     show_table(("experiment", "command", "plan", "why", "output"), rows)
 
 
-def _show_reports(reports: Sequence[StepReport]) -> None:
+def _show_reports(
+    reports: Sequence[StepReport], experiments: Sequence[Experiment], kernel: Kernel
+) -> None:
     rows = [
         [
             report.experiment_id,
@@ -149,25 +153,17 @@ def _show_reports(reports: Sequence[StepReport]) -> None:
         for report in reports
     ]
     show_table(("experiment", "command", "time", "output"), rows)
+    by_id = {experiment.id: experiment for experiment in experiments}
     for report in reports:
         overall = report.summary.get("overall") if report.command == "eval" else None
-        if overall and overall.get("cells"):
-            click.echo()
-            _show_metrics(report.experiment_id, overall)
+        if overall:
+            _show_figures(by_id[report.experiment_id], overall, kernel)
 
 
-def _show_metrics(experiment_id: str, overall: dict[str, Any]) -> None:
-    rows = [*overall["classes"].items(), ("macro average", overall["macro"])]
-    rows.append(("weighted average", overall["weighted"]))
-    show_table(
-        (experiment_id, "precision", "recall", "F1", "support"),
-        [
-            [
-                name,
-                *(f"{figures[x]:.3f}" for x in ("precision", "recall", "f1")),
-                str(figures["support"]),
-            ]
-            for name, figures in rows
-        ],
-    )
-    click.echo(f"accuracy {overall['accuracy']:.3f} over {overall['cells']} cells")
+def _show_figures(experiment: Experiment, overall: dict[str, Any], kernel: Kernel) -> None:
+    task = task_of(experiment, kernel)
+    for table in task.tables(overall):
+        click.echo()
+        click.echo(f"{experiment.id}: {table.title}")
+        show_table(table.headings, table.rows)
+    click.echo(task.headline(overall))

@@ -1,30 +1,25 @@
-"""Cutting chips block by block, in this process or in several."""
+"""Cutting chips block by block."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from rv_core import ChipSample, ChipSpec, ChipWriter, DataError, Kernel, ShardInfo, Window
+from rv_core import ChipSample, ChipSpec, ChipWriter, DataError, ShardInfo, Window
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.reading import about, read_windows
 from rv_pipeline.commands.train import make_backend, resolved_backend
+from rv_pipeline.commands.workers import Surroundings, Work, do_blocks
 from rv_pipeline.scenes import open_scene
-from rv_pipeline.tasks.task import find_task
+from rv_pipeline.tasks.task import task_of
 
 if TYPE_CHECKING:
-    from rv_core import KernelSpec
+    from collections.abc import Callable
+
     from rv_pipeline.commands.command import Job
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.scenes import Scene, SceneConfig
@@ -36,27 +31,22 @@ _MIN_BLOCK: Final = 16
 
 @attrs.frozen
 class Block:
-    """The windows ``start`` to ``stop`` of a scene; they become one shard.
+    """Some windows of a scene; those of them that are labelled become one shard.
 
     Blocks do not depend on the number of workers, hence neither do the chips.
     """
 
     split: str
     scene: SceneConfig
-    start: int
-    stop: int
+    windows: Sequence[Window]
     shard: str
-
-    @property
-    def count(self) -> int:
-        return self.stop - self.start
 
 
 @attrs.frozen
 class Cut:
     """What came of a block; no shards where none of its windows is labelled."""
 
-    block: Block
+    split: str
     shards: tuple[ShardInfo, ...]
 
 
@@ -67,34 +57,35 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
     """
     experiment = job.experiment
     stats = read_stats(job.upstream["analyze"])
-    task = find_task(experiment.task, job.kernel)
+    task = task_of(experiment, job.kernel)
     height, width = task.chip_size
     layout: tuple[int, str, str] | None = None
     blocks: list[Block] = []
     for split in CHIP_SPLITS:
-        for scene_config in labelled_scenes(experiment, split):
-            with open_scene(scene_config, job.kernel, stats=stats, with_labels=False) as scene:
+        for config in labelled_scenes(experiment, split):
+            with (
+                about(config.id),
+                open_scene(config, job.kernel, classes=task.classes, stats=stats) as scene,
+            ):
                 bands, dtype = scene.raster.bands, str(scene.raster.dtype)
-                layout = layout or (bands, dtype, scene_config.id)
+                layout = layout or (bands, dtype, config.id)
                 if layout[:2] != (bands, dtype):
                     raise DataError(
-                        f"scene {scene_config.id!r} has {bands} bands of {dtype}, "
+                        f"scene {config.id!r} has {bands} bands of {dtype}, "
                         f"{layout[2]!r} has {layout[0]} of {layout[1]}",
                         hint="choose bands with channel_order and a dtype with transformers",
                     )
-                with about(scene_config.id):
-                    count = len(task.chip_windows(scene, split, experiment.chip))
+                windows = task.chip_windows(scene, split)
             per_chip = height * width * bands * _item_size(dtype)
             step = max(_MIN_BLOCK, _BLOCK_BYTES // per_chip)
             blocks += [
                 Block(
                     split,
-                    scene_config,
-                    start,
-                    min(start + step, count),
-                    f"{job.token}-{scene_config.id}-{start // step:05d}",
+                    config,
+                    windows[start : start + step],
+                    f"{job.token}-{config.id}-{start // step:05d}",
                 )
-                for start in range(0, count, step)
+                for start in range(0, len(windows), step)
             ]
     assert layout is not None  # labelled_scenes gives at least one scene to train on
     bands, dtype, _ = layout
@@ -103,34 +94,24 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
     return spec, blocks
 
 
-def cut_all(job: Job, spec: ChipSpec, blocks: Sequence[Block]) -> Iterator[Cut]:
-    """Cut the blocks, in order, with as many processes as the job asks for."""
+def cut_all(
+    job: Job, spec: ChipSpec, blocks: Sequence[Block], on_tick: Callable[[int], None]
+) -> Iterator[Cut]:
+    """Cut the blocks, in order, with as many processes as the job asks for; ``on_tick`` hears of
+    the windows looked at."""
     stats = read_stats(job.upstream["analyze"])
     experiment = attrs.evolve(
         job.experiment, backend=resolved_backend(job.experiment, job.kernel).to_dict()
     )
-    workers = min(job.workers, len(blocks))
-    if workers <= 1:
-        with Cutter(experiment, job.kernel, job.output.uri, spec, stats) as cutter:
-            yield from map(cutter.cut, blocks)
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (experiment, job.kernel.spec(), job.output.uri, spec, stats),
+    work = Work("CHIP", Cutter, (experiment, job.output.uri, spec, stats))
+    return do_blocks(
+        work,
+        blocks,
+        job.workers,
+        job.kernel,
+        on_tick=on_tick,
+        should_stop=job.context.should_stop,
     )
-    try:
-        futures: list[Future[Cut]] = [pool.submit(_cut_in_worker, block) for block in blocks]
-        for future in futures:
-            yield future.result()
-    except BrokenProcessPool as error:
-        raise DataError(
-            "a CHIP worker died before its work was done",
-            hint="it may have run out of memory: use fewer --workers",
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
 
 
 class Cutter:
@@ -139,20 +120,20 @@ class Cutter:
     def __init__(
         self,
         experiment: Experiment,
-        kernel: Kernel,
         chips_uri: str,
         spec: ChipSpec,
         stats: RasterStats,
+        surroundings: Surroundings,
     ) -> None:
-        self._experiment = experiment
-        self._kernel = kernel
+        kernel = self._kernel = surroundings.kernel
         self._chips_uri = chips_uri
         self._spec = spec
         self._stats = stats
+        self._tick = surroundings.tick
         self._backend = make_backend(experiment, kernel)
-        self._task = find_task(experiment.task, kernel)
+        self._task = task_of(experiment, kernel)
         self._open = ExitStack()
-        self._current: tuple[str, SceneConfig, Scene, Sequence[Window]] | None = None
+        self._current: tuple[SceneConfig, Scene] | None = None
 
     def __enter__(self) -> Cutter:
         return self
@@ -160,79 +141,48 @@ class Cutter:
     def __exit__(self, *exc: object) -> None:
         self._open.close()
 
-    def cut(self, block: Block) -> Cut:
+    def __call__(self, block: Block) -> Cut:
         """Read and label the windows of a block, and write those that are labelled."""
-        scene, windows = self._scene(block)
-        windows = windows[block.start : block.stop]
-        labels = self._task.label(scene, windows)
-        labelled = [
-            (w, label) for w, label in zip(windows, labels, strict=True) if label is not None
-        ]
+        with about(block.scene.id):
+            shards = self._cut(block, self._scene(block.scene))
+        self._tick(len(block.windows))
+        return Cut(block.split, shards)
+
+    def _cut(self, block: Block, scene: Scene) -> tuple[ShardInfo, ...]:
+        labels = self._task.label(scene, block.windows)
+        labelled = {
+            window: label
+            for window, label in zip(block.windows, labels, strict=True)
+            if label is not None
+        }
         writer: ChipWriter | None = None
         try:
-            by_window = dict(labelled)
-            for window, pixels, nodata in read_windows(scene.raster, [w for w, _ in labelled]):
+            for window, pixels, nodata in read_windows(scene.raster, labelled):
                 if nodata is not None and nodata.all():
                     continue
                 if writer is None:
                     writer = self._backend.chip_writer(
                         self._chips_uri, block.split, block.shard, self._spec
                     )
-                sample = ChipSample(pixels, by_window[window], window, block.scene.id, nodata)
-                writer.write(sample)
+                writer.write(ChipSample(pixels, labelled[window], window, block.scene.id, nodata))
         except BaseException:
             if writer is not None:
                 writer.abort()
             raise
         if writer is None:
-            return Cut(block, ())
+            return ()
         writer.close()
-        return Cut(block, tuple(writer.shards))
+        return tuple(writer.shards)
 
-    def _scene(self, block: Block) -> tuple[Scene, Sequence[Window]]:
-        if self._current is None or self._current[:2] != (block.split, block.scene):
+    def _scene(self, config: SceneConfig) -> Scene:
+        if self._current is None or self._current[0] != config:
             self._open.close()
             self._current = None
             scene = self._open.enter_context(
-                open_scene(
-                    block.scene,
-                    self._kernel,
-                    classes=self._experiment.task.classes,
-                    stats=self._stats,
-                )
+                open_scene(config, self._kernel, classes=self._task.classes, stats=self._stats)
             )
-            windows = self._task.chip_windows(scene, block.split, self._experiment.chip)
-            self._current = (block.split, block.scene, scene, windows)
-        return self._current[2], self._current[3]
-
-
-_make_cutter: Callable[[], Cutter] | None = None
-
-
-def _start_worker(
-    experiment: Experiment, kernel: KernelSpec, chips_uri: str, spec: ChipSpec, stats: RasterStats
-) -> None:
-    """Ctrl-C is for the parent to deal with; a worker whose parent is gone ends, as nobody would
-    ever ask it for anything. The cutter is made with the first block, so that what goes wrong
-    there reaches the parent."""
-    global _make_cutter  # noqa: PLW0603  # a worker process has one
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _make_cutter = cache(
-        lambda: Cutter(experiment, Kernel.from_spec(kernel), chips_uri, spec, stats)
-    )
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _cut_in_worker(block: Block) -> Cut:
-    assert _make_cutter is not None
-    return _make_cutter().cut(block)
+            self._current = (config, scene)
+        return self._current[1]
 
 
 def _item_size(dtype: str) -> int:

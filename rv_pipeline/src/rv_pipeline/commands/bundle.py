@@ -10,6 +10,7 @@ from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.commands.train import model_uri, resolved_backend
 from rv_pipeline.fingerprint import IN_USE, plain, plugin_versions
+from rv_pipeline.tasks.task import Task, task_of
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -24,10 +25,11 @@ class Bundle(Command):
     upstream: ClassVar[tuple[str, ...]] = ("analyze", "train")
 
     def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
+        task = task_of(experiment, kernel)
         return {
-            "task": plain(experiment.task),
+            "task": plain(task.config),
             "raster": _reading(experiment),
-            "predict": {"crs": experiment.predict.crs},
+            "predict": _predicting(task),
         }
 
     def plugins(self, experiment: Experiment) -> tuple[tuple[str, str], ...]:
@@ -37,17 +39,15 @@ class Bundle(Command):
         from rv_pipeline.bundle import BundleInfo, Requirement, write_bundle
 
         experiment, kernel = job.experiment, job.kernel
+        task = task_of(experiment, kernel)
         claims = self.plugins(experiment)
         config = resolved_backend(experiment, kernel).to_dict()
         uri = model_uri(job.upstream["train"])
         info = BundleInfo(
-            task=plain(experiment.task),
+            task=plain(task.config),
             backend={k: v for k, v in config.items() if k not in _NOT_NEEDED},
             raster=_reading(experiment),
-            predict={
-                "crs": experiment.predict.crs,
-                "batch_size": experiment.predict.batch_size,
-            },
+            predict={**_predicting(task), "batch_size": task.predict.batch_size},
             stats=read_stats(job.upstream["analyze"]).to_dict(),
             model=_model_name(uri),
             requirements=tuple(
@@ -71,6 +71,11 @@ def _reading(experiment: Experiment) -> dict[str, Any]:
     """How the first training scene's raster is read: an image that is new is read like it."""
     config = plain(experiment.dataset.train[0].raster)
     return {k: v for k, v in config.items() if k != "uris"}
+
+
+def _predicting(task: Task) -> dict[str, Any]:
+    """The options that shape the predictions of an image."""
+    return {k: v for k, v in plain(task.predict).items() if k not in ("splits", "batch_size")}
 
 
 def _model_name(uri: str) -> str:

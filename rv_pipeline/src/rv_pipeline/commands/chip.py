@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rv_core import (
@@ -11,11 +11,11 @@ from rv_core import (
     ChipManifest,
     ConfigError,
     DataError,
-    InterruptedRunError,
-    Progress,
 )
 from rv_pipeline.commands.command import Command, Job, Result
+from rv_pipeline.commands.workers import Count
 from rv_pipeline.fingerprint import digest_of, plain
+from rv_pipeline.tasks.task import task_of
 
 if TYPE_CHECKING:
     from rv_core import ChipSpec, Kernel
@@ -34,13 +34,14 @@ class Chip(Command):
     upstream: ClassVar[tuple[str, ...]] = ("analyze",)
 
     def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
+        task = task_of(experiment, kernel)
         return {
-            "task": plain(experiment.task),
+            "task": plain(task.config),
             "scenes": {
                 split: [plain(scene) for scene in labelled_scenes(experiment, split)]
                 for split in CHIP_SPLITS
             },
-            "chip": plain(experiment.chip),
+            "chip": plain(task.chip),
             "format": kernel.backend(experiment.backend_key).chip_format,
         }
 
@@ -61,8 +62,9 @@ class Chip(Command):
         if any(job.token in name for name in before):
             job.begin()  # the same chips over again: their names are those of the earlier ones
         try:
-            cuts = list(_watched(cut_all(job, spec, blocks), blocks, job))
-            manifest = _manifest(job, spec, cuts)
+            count = Count("CHIP", sum(len(b.windows) for b in blocks), job.context.on_progress)
+            cuts = list(cut_all(job, spec, blocks, count.add))
+            manifest = _manifest(job, spec, blocks, cuts)
         except BaseException:
             for name in job.output.files().keys() - before.keys():
                 job.output.drop(name)
@@ -105,29 +107,20 @@ def read_manifest(output: Output) -> ChipManifest:
     return ChipManifest.from_dict(output.read_json(MANIFEST_NAME))
 
 
-def _watched(cuts: Iterable[Cut], blocks: Sequence[Block], job: Job) -> Iterator[Cut]:
-    total = sum(block.count for block in blocks)
-    done = 0
-    for cut in cuts:
-        done += cut.block.count
-        job.context.on_progress(Progress("CHIP", done, total, "window"))
-        yield cut
-        if job.context.should_stop() and done < total:
-            raise InterruptedRunError("CHIP was stopped", hint="the next run starts it over")
-
-
-def _manifest(job: Job, spec: ChipSpec, cuts: Sequence[Cut]) -> ChipManifest:
+def _manifest(
+    job: Job, spec: ChipSpec, blocks: Sequence[Block], cuts: Sequence[Cut]
+) -> ChipManifest:
     experiment = job.experiment
     manifest = ChipManifest(
         format=job.kernel.backend(experiment.backend_key).chip_format,
         spec=spec,
         splits={
-            split: tuple(shard for cut in cuts if cut.block.split == split for shard in cut.shards)
+            split: tuple(shard for cut in cuts if cut.split == split for shard in cut.shards)
             for split in CHIP_SPLITS
         },
     )
     if not manifest.count("train"):
-        windows = sum(cut.block.count for cut in cuts if cut.block.split == "train")
+        windows = sum(len(block.windows) for block in blocks if block.split == "train")
         raise DataError(
             f"the training split is empty: none of the {windows} windows of "
             f"{', '.join(scene.id for scene in experiment.dataset.train)} got a label",

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from rv_core import Progress
+from rv_core import InterruptedRunError, Progress
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import scene_uris
 from rv_pipeline.commands.command import Command, Job, Result
+from rv_pipeline.commands.reading import about
 from rv_pipeline.fingerprint import digest_of, plain
+from rv_pipeline.tasks.task import EvaluatedScene, task_of
 
 if TYPE_CHECKING:
     from rv_core import Kernel
     from rv_pipeline.experiment import Experiment
-    from rv_pipeline.scenes import Scene, SceneConfig
+    from rv_pipeline.scenes import SceneConfig
 
 EVAL_NAME: Final = "eval.json"
 
@@ -25,7 +27,7 @@ class Evaluate(Command):
 
     def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
         return {
-            "task": plain(experiment.task),
+            "task": plain(task_of(experiment, kernel).config),
             "scenes": [plain(scene) for scene in evaluated_scenes(experiment)],
         }
 
@@ -37,35 +39,35 @@ class Evaluate(Command):
 
     def run(self, job: Job) -> Result:
         from rv_pipeline.scenes import open_scene
-        from rv_pipeline.tasks.task import find_task
 
         experiment = job.experiment
-        task = find_task(experiment.task, job.kernel)
+        task = task_of(experiment, job.kernel)
         stats = read_stats(job.upstream["analyze"])
         configs = evaluated_scenes(experiment)
 
-        def scenes() -> Iterator[tuple[str, Scene, str]]:
+        def scenes() -> Iterator[EvaluatedScene]:
             for done, config in enumerate(configs):
-                with open_scene(
-                    config, job.kernel, classes=experiment.task.classes, stats=stats
-                ) as scene:
-                    predicted = job.upstream["predict"].path(task.prediction_name(config.id))
-                    yield config.id, scene, predicted
+                if job.context.should_stop():
+                    raise InterruptedRunError(
+                        "EVAL was stopped", hint="the next run starts it over"
+                    )
+                with (
+                    about(config.id),
+                    open_scene(config, job.kernel, classes=task.classes, stats=stats) as scene,
+                ):
+                    predicted = job.upstream["predict"].path(f"{config.id}{task.suffix}")
+                    yield EvaluatedScene(config.id, scene, predicted)
                 job.context.on_progress(Progress("EVAL", done + 1, len(configs), "scene"))
 
         figures = task.evaluate(scenes(), job.kernel)
         job.begin()
         job.output.write_json(EVAL_NAME, figures)
         job.keep_only([EVAL_NAME])
-        return Result(_summary(figures), digest_of(figures))
+        overall = figures["overall"]
+        line = task.headline(overall) if configs else "no labelled scenes"
+        return Result({"line": line, "overall": overall}, digest_of(figures))
 
 
 def evaluated_scenes(experiment: Experiment) -> tuple[SceneConfig, ...]:
     """The predicted scenes that have labels; may be none."""
     return tuple(s for s in experiment.predicted_scenes if s.labels is not None)
-
-
-def _summary(figures: dict[str, Any]) -> dict[str, Any]:
-    overall = figures["overall"]
-    line = f"macro F1 {overall['macro']['f1']:.3f}, accuracy {overall['accuracy']:.3f}"
-    return {"line": line if overall["cells"] else "no labelled scenes", "overall": overall}

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
-from rv_core import DataError, InterruptedRunError, ModelError, Progress
+from rv_pipeline.commands._predict_blocks import Block, ScenePredictor, plan_blocks
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.command import Command, Job, Result
-from rv_pipeline.commands.reading import about, ahead, read_windows
-from rv_pipeline.commands.train import make_backend, model_uri
+from rv_pipeline.commands.reading import about
+from rv_pipeline.commands.train import model_uri, resolved_backend
+from rv_pipeline.commands.workers import Count, Work, do_blocks
 from rv_pipeline.fingerprint import plain
+from rv_pipeline.scenes import open_scene
+from rv_pipeline.tasks.task import Part, Task, task_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from rv_core import Context, Kernel, Label, Model, Window
-    from rv_pipeline.experiment import Crs, Experiment
-    from rv_pipeline.scenes import Scene
-    from rv_pipeline.tasks.task import Task
-
+    from rv_core import Context, Kernel
+    from rv_pipeline.experiment import Experiment
+    from rv_pipeline.scenes import SceneConfig
+    from rv_pipeline.statistics import RasterStats
 
 logger = logging.getLogger(__name__)
+
+_NOT_IN_FILES = ("splits", "batch_size")
+"""Fields of the options that do not change what a scene's predictions are."""
 
 
 class Predict(Command):
@@ -37,10 +39,11 @@ class Predict(Command):
 
     def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
         scenes = experiment.predicted_scenes
+        task = task_of(experiment, kernel)
         return {
-            "task": plain(experiment.task),
+            "task": plain(task.config),
             "scenes": [{"id": s.id, "raster": plain(s.raster)} for s in scenes],
-            "crs": experiment.predict.crs,
+            "predict": {k: v for k, v in plain(task.predict).items() if k not in _NOT_IN_FILES},
         }
 
     def inputs(self, experiment: Experiment) -> tuple[str, ...]:
@@ -51,109 +54,75 @@ class Predict(Command):
         return ("backends", experiment.backend_key), ("tasks", experiment.task.key)
 
     def run(self, job: Job) -> Result:
-        from rv_pipeline.scenes import open_scene
-        from rv_pipeline.tasks.task import find_task
-
         experiment = job.experiment
-        task = find_task(experiment.task, job.kernel)
-        stats = read_stats(job.upstream["analyze"])
+        task = task_of(experiment, job.kernel)
         scenes = experiment.predicted_scenes
-        cells = 0
         # Predictions are made beside the output: a scene that fails leaves earlier ones alone.
         if not scenes:
             logger.warning("there are no scenes to predict in %s", experiment.predict.splits)
             job.publish(job.context.tmp_dir)
             return Result({"line": "no scenes"})
+        stats = read_stats(job.upstream["analyze"])
+        resolved = attrs.evolve(
+            experiment, backend=resolved_backend(experiment, job.kernel).to_dict()
+        )
+        work = Work(
+            "PREDICT",
+            ScenePredictor.trained,
+            (resolved, model_uri(job.upstream["train"]), stats),
+        )
         with tempfile.TemporaryDirectory(dir=job.context.tmp_dir) as folder:
-            model = make_backend(experiment, job.kernel).load_model(
-                model_uri(job.upstream["train"])
+            units = predict_scenes(
+                work, task, scenes, stats, Path(folder), job.kernel, job.context, job.workers
             )
-            try:
-                check_classes(model, task)
-                for number, scene_config in enumerate(scenes):
-                    config = attrs.evolve(scene_config, labels=None, aoi_uris=())
-                    with (
-                        about(config.id),
-                        open_scene(config, job.kernel, stats=stats) as scene,
-                    ):
-                        cells += predict_scene(
-                            scene,
-                            model,
-                            task,
-                            Path(folder) / task.prediction_name(config.id),
-                            job.context,
-                            batch_size=experiment.predict.batch_size,
-                            crs=experiment.predict.crs,
-                            kernel=job.kernel,
-                            message=f"{config.id} ({number + 1}/{len(scenes)})",
-                        )
-            finally:
-                model.close()
             job.publish(Path(folder))
-        return Result({"line": f"{cells} cells of {len(scenes)} scenes", "cells": cells})
+        line = f"{units} {task.unit}s of {len(scenes)} scene{'s' if len(scenes) > 1 else ''}"
+        return Result({"line": line, "units": units})
 
 
-def check_classes(model: Model, task: Task) -> None:
-    """Raises `ModelError` where a model tells other classes apart than the task."""
-    if model.classes.names != task.classes.names:
-        raise ModelError(
-            f"the model knows the classes {', '.join(model.classes.names)}, the experiment has "
-            f"{', '.join(task.classes.names)}",
-            hint="run TRAIN again with these classes",
-        )
-
-
-def predict_scene(
-    scene: Scene,
-    model: Model,
+def predict_scenes(
+    work: Work[Block, Part],
     task: Task,
-    path: Path,
-    context: Context,
-    *,
-    batch_size: int,
-    crs: Crs,
+    scenes: Sequence[SceneConfig],
+    stats: RasterStats,
+    folder: Path,
     kernel: Kernel,
-    message: str = "",
+    context: Context,
+    workers: int = 1,
 ) -> int:
-    """Predict the windows of a scene into a local file; returns how many there were.
+    """Predict scenes, each into files of a local folder; returns how many units there are.
 
-    The next batch is read while the model works on one. Windows without any data are left out.
+    The blocks of all scenes are shared out to the workers; a scene is put together as soon as its
+    last block is there. ``work`` makes the workers (`ScenePredictor`).
     """
-    if scene.raster.bands != model.bands:
-        raise DataError(
-            f"{scene.raster.uri} has {scene.raster.bands} bands, the model was trained on "
-            f"{model.bands}",
-            hint="choose bands with channel_order",
+    bare = [attrs.evolve(scene, labels=None, aoi_uris=()) for scene in scenes]
+    with tempfile.TemporaryDirectory(dir=context.tmp_dir) as parts:
+        plans: list[list[Block]] = []
+        windows = 0
+        for number, config in enumerate(bare):
+            place = Path(parts) / str(number)
+            place.mkdir()
+            with about(config.id), open_scene(config, kernel, stats=stats) as scene:
+                blocks, count = plan_blocks(config, scene, task, place)
+            plans.append(blocks)
+            windows += count
+        counted = Count("PREDICT", windows, context.on_progress)
+        every = [block for blocks in plans for block in blocks]
+        done = do_blocks(
+            work,
+            every,
+            workers,
+            kernel,
+            on_tick=counted.add,
+            should_stop=context.should_stop,
         )
-    windows = task.predict_windows(scene)
-    done = 0
-
-    def predictions() -> Iterator[tuple[Window, Label]]:
-        nonlocal done
-        with closing(ahead(_batches(scene, windows, batch_size))) as batches:
-            for seen, members, pixels in batches:
-                if context.should_stop():
-                    raise InterruptedRunError("PREDICT was stopped")
-                labels = model.predict(pixels) if members else ()
-                done += len(members)
-                context.on_progress(
-                    Progress("PREDICT", seen, len(windows), "window", message=message)
-                )
-                yield from zip(members, labels, strict=True)
-
-    task.write_predictions(str(path), scene, predictions(), crs, kernel)
-    return done
-
-
-Batch = tuple[int, list["Window"], "NDArray[Any]"]
-"""How many windows were looked at so far, those of the batch, and their pixels [N, H, W, C]."""
-
-
-def _batches(scene: Scene, windows: Sequence[Window], batch_size: int) -> Iterator[Batch]:
-    import numpy as np
-
-    reads = enumerate(read_windows(scene.raster, windows), start=1)
-    while chunk := list(itertools.islice(reads, batch_size)):
-        full = [(w, px) for _, (w, px, hole) in chunk if hole is None or not hole.all()]
-        pixels = np.stack([px for _, px in full]) if full else np.zeros((0,))
-        yield chunk[-1][0], [w for w, _ in full], pixels
+        units = 0
+        with closing(done):
+            for number, (config, blocks) in enumerate(zip(bare, plans, strict=True)):
+                counted.message = f"{config.id} ({number + 1}/{len(bare)})"
+                found = [next(done) for _ in blocks]
+                with about(config.id), open_scene(config, kernel, stats=stats) as scene:
+                    units += task.write_predictions(folder, config.id, scene, found, kernel)
+                for part in found:
+                    part.path.unlink(missing_ok=True)
+    return units

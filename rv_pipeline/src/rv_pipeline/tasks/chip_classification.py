@@ -13,6 +13,7 @@ from attrs.validators import optional
 from rv_core.validators import boolean, integer, number, text
 
 from rv_core import ConfigError
+from rv_pipeline.tasks.config import TaskConfig
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,20 @@ class CellOptions:
                 "CellOptions.infer_cells gives empty cells the background class, and none is set",
                 hint="set background_class to one of the classes",
             )
+
+
+@attrs.frozen(kw_only=True)
+class ChipClassificationConfig(TaskConfig):
+    """``cells``: how scenes are cut into cells and the cells labelled."""
+
+    key: str = attrs.field(default="CHIP_CLASSIFICATION", validator=text())
+    cells: CellOptions = attrs.field(
+        factory=CellOptions, validator=attrs.validators.instance_of(CellOptions)
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if self.cells.background_class is not None:
+            self.classes.id_of(self.cells.background_class)
 
 
 def label_cells(

@@ -1,0 +1,192 @@
+"""Work that is cut into blocks, done in this process or shared out to several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import attrs
+
+from rv_core import DataError, InterruptedRunError, Kernel, OnProgress, Progress
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Event
+
+    from rv_core import KernelSpec
+
+_LOOK_SECONDS: Final = 0.2
+"""Between two looks at how far the other processes are."""
+
+B = TypeVar("B")
+R = TypeVar("R")
+B_contra = TypeVar("B_contra", contravariant=True)
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Count:
+    """Units done of a stage's total, told as progress."""
+
+    def __init__(
+        self, stage: str, total: int, on_progress: OnProgress, unit: str = "window"
+    ) -> None:
+        self.message = ""
+        self._stage, self._total, self._unit = stage, total, unit
+        self._on_progress = on_progress
+        self._done = 0
+
+    def add(self, done: int) -> None:
+        """So many more are done."""
+        self._done += done
+        if done:
+            self._on_progress(
+                Progress(self._stage, self._done, self._total, self._unit, self.message)
+            )
+
+
+@attrs.frozen
+class Surroundings:
+    """What a worker has around it, in whatever process. ``tick(n)``: n more units are done.
+    ``should_stop``: asked now and then; the worker raises `InterruptedRunError` where true."""
+
+    kernel: Kernel
+    tick: Callable[[int], None]
+    should_stop: Callable[[], bool]
+
+
+class Worker(Protocol[B_contra, R_co]):
+    """Does blocks one after the other, as a context manager: it may keep files open, or a model,
+    from one to the next."""
+
+    def __enter__(self) -> Worker[B_contra, R_co]: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def __call__(self, block: B_contra) -> R_co: ...
+
+
+@attrs.frozen
+class Work(Generic[B, R]):
+    """``make(*arguments, surroundings)`` makes a worker; all of it can be pickled. ``name``: of
+    the command, for messages."""
+
+    name: str
+    make: Callable[..., Worker[B, R]]
+    arguments: tuple[Any, ...]
+
+
+def do_blocks(
+    work: Work[B, R],
+    blocks: Sequence[B],
+    workers: int,
+    kernel: Kernel,
+    *,
+    on_tick: Callable[[int], None],
+    should_stop: Callable[[], bool],
+) -> Generator[R, None, None]:
+    """What comes of each block, in order.
+
+    ``on_tick`` hears of units as they get done, anywhere. Leaving the iteration early stops the
+    other processes. Raises what a worker raises, `InterruptedRunError` once ``should_stop`` says
+    so, and `DataError` where a process dies.
+    """
+    workers = min(workers, len(blocks))
+    if workers <= 1:
+        with work.make(*work.arguments, Surroundings(kernel, on_tick, should_stop)) as worker:
+            for block in blocks:
+                if should_stop():
+                    raise _stopped(work)
+                yield worker(block)
+        return
+    with _Processes(work, workers, kernel) as processes:
+        futures = [processes.submit(block) for block in blocks]
+        for future in futures:
+            while not future.done():
+                wait([future], timeout=_LOOK_SECONDS)
+                on_tick(processes.ticks())
+                if should_stop():
+                    raise _stopped(work)
+            on_tick(processes.ticks())
+            try:
+                yield future.result()
+            except BrokenProcessPool as error:
+                raise DataError(
+                    f"a {work.name} worker died before its work was done",
+                    hint="it may have run out of memory: use fewer --workers",
+                ) from error
+
+
+def _stopped(work: Work[B, R]) -> InterruptedRunError:
+    return InterruptedRunError(f"{work.name} was stopped", hint="the next run starts it over")
+
+
+class _Processes(AbstractContextManager["_Processes"]):
+    """A pool of processes for one kind of work, and a count of what they have done."""
+
+    def __init__(self, work: Work[Any, Any], workers: int, kernel: Kernel) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._count = context.Value("q", 0)
+        self._seen = 0
+        self._stop = context.Event()
+        self._pool = ProcessPoolExecutor(
+            workers, context, _start, (work, kernel.spec(), self._count, self._stop)
+        )
+
+    def submit(self, block: Any) -> Future[Any]:
+        return self._pool.submit(_do, block)
+
+    def ticks(self) -> int:
+        """How many units were done since the last call."""
+        count = int(self._count.value)
+        new, self._seen = count - self._seen, count
+        return new
+
+    def __exit__(self, *exc: object) -> None:
+        if exc[0] is not None:
+            self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: Callable[[], Worker[Any, Any]] | None = None
+
+
+def _start(work: Work[Any, Any], kernel: KernelSpec, count: Synchronized[int], stop: Event) -> None:
+    """Ctrl-C is for the parent to deal with; a process whose parent is gone ends, as nobody would
+    ever ask it for anything. The worker is made with the first block, so that what goes wrong
+    there reaches the parent."""
+    global _worker  # noqa: PLW0603  # a process has one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+    def tick(done: int) -> None:
+        with count.get_lock():
+            count.value += done
+
+    made: list[Worker[Any, Any]] = []
+
+    def worker() -> Worker[Any, Any]:
+        if not made:
+            surroundings = Surroundings(Kernel.from_spec(kernel), tick, stop.is_set)
+            made.append(work.make(*work.arguments, surroundings).__enter__())
+        return made[0]
+
+    _worker = worker
+
+
+def _do(block: Any) -> Any:
+    assert _worker is not None
+    return _worker()(block)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
