@@ -8,10 +8,13 @@ xmax is not beyond its ymin or xmin is empty: it has no area and overlaps nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import shapely
+
+from rv_pipeline.windows import bounds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,14 +30,13 @@ _BATCH: Final = 512  # of boxes to ask an index for: pairs of boxes that all ove
 
 def of_geometries(geometries: NDArray[Any]) -> Found:
     """The boxes [N, 4] around shapely geometries [N] in pixel coordinates; 0 for empty ones."""
-    x0, y0, x1, y1 = shapely.bounds(geometries).T
-    return np.nan_to_num(np.stack([y0, x0, y1, x1], axis=1))
+    around: Found = shapely.bounds(geometries).reshape(-1, 4)
+    return np.nan_to_num(around[:, [1, 0, 3, 2]])
 
 
-def of_windows(windows: NDArray[np.integer[Any]]) -> Found:
-    """The boxes of windows [N, 4] given as col_off, row_off, width, height."""
-    col, row, width, height = np.asarray(windows, np.float64).reshape(-1, 4).T
-    return np.stack([row, col, row + height, col + width], axis=1)
+def of_windows(windows: Sequence[Window]) -> Found:
+    """Windows as boxes [N, 4]."""
+    return bounds(windows)[:, [1, 0, 3, 2]]
 
 
 def polygons(boxes: Boxes) -> NDArray[Any]:
@@ -53,8 +55,7 @@ def shifted(boxes: Boxes, rows: float, cols: float) -> Found:
 
 def clip(boxes: Boxes, window: Window) -> Found:
     """What lies inside a window; boxes outside become empty ones on its border."""
-    around = of_windows(np.array([[window.col_off, window.row_off, window.width, window.height]]))
-    return intersection(boxes, np.broadcast_to(around, (len(boxes), 4)))
+    return intersection(boxes, np.broadcast_to(of_windows([window]), (len(boxes), 4)))
 
 
 def areas(boxes: Boxes) -> Found:
@@ -104,7 +105,8 @@ def ioa(boxes: Boxes, window: Window) -> Found:
 
 
 def _share(part: Found, whole: Found) -> Found:
-    return np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+    share: Found = np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0)
+    return share
 
 
 def overlapping(one: Boxes, other: Boxes, tree: shapely.STRtree | None = None) -> Indices:
@@ -124,11 +126,14 @@ def overlapping(one: Boxes, other: Boxes, tree: shapely.STRtree | None = None) -
     return np.stack([a[order], b[order]]).astype(np.int64)
 
 
-def ranking(boxes: Boxes, scores: NDArray[np.floating[Any]]) -> Indices:
+def ranking(
+    boxes: Boxes, scores: NDArray[np.floating[Any]], class_ids: NDArray[np.integer[Any]]
+) -> Indices:
     """The indices of boxes [M], the best score first. Equal scores go from the top down, then from
-    left to right: the same boxes have one order, however they were ordered before."""
+    left to right, then by class: the same boxes have one order, however they were ordered
+    before."""
     ymin, xmin, ymax, xmax = np.asarray(boxes, np.float64).T
-    return np.lexsort((xmax, ymax, xmin, ymin, -np.asarray(scores, np.float64)))
+    return np.lexsort((class_ids, xmax, ymax, xmin, ymin, -np.asarray(scores, np.float64)))
 
 
 def nms(
@@ -146,7 +151,7 @@ def nms(
     and of overlaps, the memory with that of boxes, be they all in one spot.
     """
     boxes = np.asarray(boxes, np.float64)
-    order = ranking(boxes, scores)
+    order = ranking(boxes, scores, class_ids)
     order = order[areas(boxes[order]) > 0]
     stays = np.zeros(len(boxes), np.bool_)
     for class_id in np.unique(class_ids).tolist():

@@ -1,12 +1,19 @@
-"""Labelled cells as GeoJSON: one polygon a cell, with its class and scores."""
+"""GeoJSON over a raster: from its pixels to coordinates of a file, and back.
+
+What the stores of cells, boxes and polygons share. Coordinates are in EPSG:4326, as the GeoJSON
+standard wants it, or in the raster's CRS, named in the ``crs`` member that GDAL and QGIS read. For
+a raster without CRS they are its own (pixels: x right, y down), and the file says so in the member
+``coordinates``.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
@@ -14,161 +21,166 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from rv_core import DataError
-from rv_pipeline.windows import corners, from_corners, to_map, to_pixels
+from rv_pipeline.windows import to_map, to_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from rv_core import ClassMap, Kernel, Window
+    from rv_core import ClassMap, Kernel
     from rv_pipeline.rasters import RasterSource
+    from rv_pipeline.tasks.config import Crs
 
 logger = logging.getLogger(__name__)
 
-CellsCrs = Literal["image", "EPSG:4326"]
-
 _WGS84: Final = "EPSG:4326"
-_BATCH: Final = 5_000  # features formatted at a time
-_PIXEL_SHARE: Final = 1e-3  # of a pixel: what coordinates are rounded to
+_PIXEL_SHARE: Final = 1e-3  # of a pixel: what coordinates are rounded to, at most
+
+
+@attrs.frozen(eq=False, slots=False)
+class Placement:
+    """The way from a raster's pixels to the coordinates of a file in ``crs``."""
+
+    raster: RasterSource
+    crs: Crs
+
+    def place(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pixel coordinates [..., 2] (x, y) as the file's, without the digits that mean less than a
+        thousandth of a pixel."""
+        flat = self._moved(points.reshape(-1, 2))
+        return flat.round(self._decimals).reshape(points.shape)
+
+    def members(self) -> dict[str, Any]:
+        """The members of the file beside its features."""
+        raster = self.raster
+        members: dict[str, Any] = {"type": "FeatureCollection"}
+        if raster.crs is None:
+            if self.crs == _WGS84:
+                logger.warning(
+                    "%s has no CRS: what is found in it is written in its own coordinates",
+                    raster.uri,
+                )
+            members["coordinates"] = (
+                "pixels of the image: x right, y down from its upper left corner"
+            )
+            if not raster.transform.is_identity:
+                members["coordinates"] = "those of the image's world file, which names no CRS"
+        elif self.crs == "image":
+            authority = raster.crs.to_authority()
+            name = f"urn:ogc:def:crs:{authority[0]}::{authority[1]}" if authority else None
+            members["crs"] = {
+                "type": "name",
+                "properties": {"name": name or str(raster.crs.to_wkt())},
+            }
+        return members
+
+    def _moved(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        points = to_map(points, self.raster.transform)
+        if self._transformer is None:
+            return points
+        return np.column_stack(self._transformer.transform(points[:, 0], points[:, 1]))
+
+    @cached_property
+    def _transformer(self) -> Transformer | None:
+        if self.raster.crs is None or self.crs != _WGS84:
+            return None
+        return Transformer.from_crs(self.raster.crs.to_wkt(), _WGS84, always_xy=True)
+
+    @cached_property
+    def _decimals(self) -> int:
+        """Enough for a thousandth of the shortest way from a pixel in the middle to the next."""
+        x, y = self.raster.width // 2, self.raster.height // 2
+        at, right, down = self._moved(np.array([(x, y), (x + 1, y), (x, y + 1)], np.float64))
+        way = float(min(np.abs(right - at).max(), np.abs(down - at).max()))
+        if not math.isfinite(way) or way <= 0:
+            return 12
+        return max(0, math.ceil(-math.log10(way * _PIXEL_SHARE)))
+
+
+def write_features(
+    uri: str, features: Iterable[Mapping[str, Any]], placement: Placement, kernel: Kernel
+) -> int:
+    """Write GeoJSON features, one a line, as they come; returns how many there were. The file
+    appears under its name once it is whole."""
+    count = 0
+    with kernel.files.open(uri, "wb") as stream:
+        head = json.dumps(placement.members(), ensure_ascii=False)
+        stream.write((head[:-1] + ', "features": [').encode())
+        for count, feature in enumerate(features, start=1):
+            line = json.dumps(feature, ensure_ascii=False)
+            stream.write(f"{',' if count > 1 else ''}\n{line}".encode())
+        stream.write(b"\n]}\n")
+    return count
+
+
+def quads(
+    corners: NDArray[np.float64], properties: Iterable[Mapping[str, Any]], placement: Placement
+) -> Iterator[dict[str, Any]]:
+    """Features of four corners each: [N, 4, 2] (x, y) in pixel coordinates."""
+    rings = placement.place(corners).tolist()
+    for ring, members in zip(rings, properties, strict=True):
+        yield {
+            "type": "Feature",
+            "properties": members,
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+        }
+
+
+def class_properties(classes: ClassMap, class_id: int) -> dict[str, Any]:
+    """The properties that name a class; where it has a color, also how to draw it (simplestyle,
+    which map viewers know). Raises `ConfigError` for an id that is not in the class map."""
+    properties: dict[str, Any] = {"class_id": class_id, "class_name": classes.name_of(class_id)}
+    color = classes.classes[class_id].color
+    if color is not None:
+        properties |= {"stroke": color, "fill": color, "fill-opacity": 0.2}
+    return properties
 
 
 @attrs.frozen(eq=False)
-class Cells:
-    """Labelled cells of a scene: ``windows`` [N], ``class_ids`` int64 [N] (0..n-1), ``scores``
-    float32 [N, n] or ``None``."""
+class Quads:
+    """What was read: ``corners`` float64 [N, 4, 2] (x, y) in pixel coordinates, ``class_ids`` int64
+    [N], and the ``properties`` [N]."""
 
-    windows: Sequence[Window]
+    corners: NDArray[np.float64]
     class_ids: NDArray[np.int64]
-    scores: NDArray[np.float32] | None = None
+    properties: Sequence[Mapping[str, Any]]
 
 
-def write_cells(
-    uri: str,
-    cells: Cells,
-    raster: RasterSource,
-    classes: ClassMap,
-    kernel: Kernel,
-    *,
-    crs: CellsCrs = "EPSG:4326",
-) -> None:
-    """Write cells with the properties ``class_id``, ``class_name`` and, where there are scores,
-    ``score`` (of that class) and ``scores`` (by class name). Cells without a class (-1) are left
-    out.
+def read_quads(
+    uri: str, raster: RasterSource, classes: ClassMap, kernel: Kernel, what: str
+) -> Quads:
+    """The features of four corners that were written for this raster.
 
-    ``crs``: ``"EPSG:4326"``, as the GeoJSON standard wants it, or ``"image"``: the raster's, named
-    in the ``crs`` member that GDAL and QGIS read. For a raster without CRS the coordinates are its
-    own (pixels: x right, y down), and the file says so in the member ``coordinates``.
-
-    The file appears under its name once it is whole.
-    """
-    with kernel.files.open(uri, "wb") as stream:
-        stream.write(_head(raster, crs).encode())
-        separator = "\n"
-        for feature in _features(cells, raster, classes, crs):
-            stream.write(f"{separator}{feature}".encode())
-            separator = ",\n"
-        stream.write(b"\n]}\n")
-
-
-def _head(raster: RasterSource, crs: CellsCrs) -> str:
-    members: dict[str, Any] = {"type": "FeatureCollection"}
-    if raster.crs is None:
-        if crs == _WGS84:
-            logger.warning(
-                "%s has no CRS: its cells are written in its own coordinates", raster.uri
-            )
-        members["coordinates"] = "pixels of the image: x right, y down from its upper left corner"
-        if not raster.transform.is_identity:
-            members["coordinates"] = "those of the image's world file, which names no CRS"
-    elif crs == "image":
-        members["crs"] = {"type": "name", "properties": {"name": _crs_urn(raster)}}
-    return json.dumps(members)[:-1] + ', "features": ['
-
-
-def _crs_urn(raster: RasterSource) -> str:
-    assert raster.crs is not None
-    authority = raster.crs.to_authority()
-    if authority:
-        return f"urn:ogc:def:crs:{authority[0]}::{authority[1]}"
-    return str(raster.crs.to_wkt())
-
-
-def _features(
-    cells: Cells, raster: RasterSource, classes: ClassMap, crs: CellsCrs
-) -> Iterator[str]:
-    """The cells as JSON, one at a time."""
-    transformer = None
-    if raster.crs is not None and crs == _WGS84:
-        transformer = Transformer.from_crs(raster.crs.to_wkt(), _WGS84, always_xy=True)
-    labelled = np.flatnonzero(np.asarray(cells.class_ids) >= 0)
-    for start in range(0, len(labelled), _BATCH):
-        chosen = labelled[start : start + _BATCH]
-        windows = [cells.windows[i] for i in chosen]
-        points = to_map(corners(windows).reshape(-1, 2), raster.transform)
-        if transformer is not None:
-            points = np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
-        rings = _rounded(points.reshape(-1, 4, 2), windows[0])
-        for ring, index in zip(rings.tolist(), chosen.tolist(), strict=True):
-            class_id = int(cells.class_ids[index])
-            properties: dict[str, Any] = {
-                "class_id": class_id,
-                "class_name": classes.name_of(class_id),
-            }
-            if cells.scores is not None:
-                scores = [round(float(score), 6) for score in cells.scores[index]]
-                properties["score"] = scores[class_id]
-                properties["scores"] = dict(zip(classes.names, scores, strict=True))
-            yield json.dumps(
-                {
-                    "type": "Feature",
-                    "properties": properties,
-                    "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
-                },
-                ensure_ascii=False,
-            )
-
-
-def _rounded(rings: NDArray[np.float64], window: Window) -> NDArray[np.float64]:
-    """Coordinates without the digits that mean less than a thousandth of a pixel."""
-    edge = np.abs(rings[0, 1] - rings[0, 0]).max() / window.height
-    finite = math.isfinite(edge) and edge > 0
-    decimals = max(0, math.ceil(-math.log10(edge * _PIXEL_SHARE))) if finite else 12
-    return rings.round(decimals)
-
-
-def read_cells(uri: str, raster: RasterSource, classes: ClassMap, kernel: Kernel) -> Cells:
-    """The cells that `write_cells` wrote for this raster, to the pixel.
-
-    Raises `NotFoundError` where there is no file, `DataError` where it holds something else or a
-    class that is not in ``classes``.
+    ``what``: the plural that messages call them by. Raises `NotFoundError` where there is no file,
+    `DataError` where it holds something else or a class that is not in ``classes``.
     """
     text = kernel.files.read_str(uri)
     try:
         data = json.loads(text)
         features = data["features"]
         rings = [feature["geometry"]["coordinates"][0][:4] for feature in features]
-        names = [feature["properties"]["class_name"] for feature in features]
-        points = np.array(rings, np.float64).reshape(-1, 2)
+        properties = [feature["properties"] for feature in features]
+        names = [members["class_name"] for members in properties]
+        points = np.array(rings, np.float64).reshape(len(features) * 4, 2)
         source = data["crs"]["properties"]["name"] if data.get("crs") else _WGS84
-        by_name = [feature["properties"].get("scores") for feature in features]
-        scores = None
-        if by_name and None not in by_name:
-            scores = np.array([[s[n] for n in classes.names] for s in by_name], np.float32)
         if raster.crs is not None:
             way = Transformer.from_crs(
                 CRS.from_user_input(source), raster.crs.to_wkt(), always_xy=True
             )
             points = np.column_stack(way.transform(points[:, 0], points[:, 1]))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, CRSError) as error:
-        raise DataError(
-            f"{uri} does not hold labelled cells: {error!r}", hint="run PREDICT again"
-        ) from error
-    unknown = sorted(set(names) - set(classes.names))
+        raise not_stored(uri, what, error) from error
+    unknown = sorted({str(name) for name in names} - set(classes.names))
     if unknown:
         raise DataError(
-            f"{uri} holds cells of the class {unknown[0]!r}; the classes are "
+            f"{uri} holds {what} of the class {unknown[0]!r}; the classes are "
             f"{', '.join(classes.names)}",
             hint="run PREDICT again with these classes",
         )
+    corners = to_pixels(points, raster.transform).reshape(-1, 4, 2)
     ids = np.array([classes.id_of(name) for name in names], np.int64)
-    windows = from_corners(to_pixels(points, raster.transform).reshape(-1, 4, 2))
-    return Cells(windows, ids, scores)
+    return Quads(corners, ids, properties)
+
+
+def not_stored(uri: str, what: str, error: Exception) -> DataError:
+    """The error for a file that does not hold what it should."""
+    return DataError(f"{uri} does not hold labelled {what}: {error!r}", hint="run PREDICT again")
