@@ -12,6 +12,8 @@ import shapely
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rv_pipeline.vectors.rasterize import Painter
+
 _MANY_POINTS: Final = 256  # polygons of more are cut up: to clip one costs by its points
 
 
@@ -40,6 +42,13 @@ class Features:
         long: so the areas of clips of them add up, and each clip is quick."""
         geometries, class_ids = _merge_overlaps(self)
         return Features(*_cut_up(geometries, class_ids))
+
+    @cached_property
+    def painter(self) -> Painter:
+        """Draws the polygons into masks of class ids."""
+        from rv_pipeline.vectors.rasterize import Painter
+
+        return Painter(self.geometries, self.class_ids)
 
     @cached_property
     def areas(self) -> NDArray[np.float64]:
