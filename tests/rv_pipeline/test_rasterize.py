@@ -1,4 +1,4 @@
-"""Polygons become masks of class ids: of any window the pixels that GDAL gives of the whole scene."""
+"""Polygons become masks of class ids: of any window, the pixels GDAL gives of the whole scene."""
 
 from __future__ import annotations
 
