@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         copy_stream,
         same_version,
     )
+    from rv_core._gdal_access import GdalAccess
     from rv_core._kernel import KernelSpec
     from rv_core._labels import (
         MAX_CLASSES,
@@ -102,6 +103,7 @@ __all__ = [
     "FileInfo",
     "FileSystem",
     "Files",
+    "GdalAccess",
     "IntegrityError",
     "InterruptedRunError",
     "Kernel",
@@ -166,6 +168,7 @@ _HOMES = {
     "_filesystem": (
         "FileInfo", "FileSystem", "ListedFile", "Mode", "OpenMode", "copy_stream", "same_version",
     ),
+    "_gdal_access": ("GdalAccess",),
     "_kernel": ("KernelSpec",),
     "_labels": (
         "BoxLabels", "ChipLabel", "ClassInfo", "ClassMap", "Label", "MAX_CLASSES", "PixelLabels",

@@ -18,6 +18,7 @@ from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 
 if TYPE_CHECKING:
+    from rv_core._gdal_access import GdalAccess
     from rv_core.cache import Cache
 
 Mode = Literal["r", "w"]
@@ -257,6 +258,15 @@ class FileSystem(ABC):
         from rv_core.cache import Cache
 
         return (self.cache or Cache()).fetch(self, uri)
+
+    def gdal_access(self, uri: str, version: FileInfo) -> GdalAccess | None:
+        """How GDAL reads this file where it lies, with the same credentials, addresses and retries;
+        ``None``: it has no way to this storage or to this file, and a copy is to be read.
+
+        ``version``: what `info` told of the file. Reading fails where it is another one by then:
+        an override has the server compare, and answers ``None`` where that cannot be done.
+        """
+        return None
 
 
 def folder_of(uri: str) -> str:

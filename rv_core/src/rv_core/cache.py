@@ -124,6 +124,10 @@ class Cache:
                 hint="free space there, or name another folder: RV_CACHE_DIR",
             ) from error
 
+    def holds(self, uri: str, version: FileInfo) -> bool:
+        """Whether a copy of this version of a file is here, so that `fetch` need not bring it."""
+        return _version_in(self.folder / _hash(unsigned(uri)) / _hash(_key(version))) is not None
+
     def entries(self) -> Iterator[CacheEntry]:
         """What is cached, in no particular order."""
         for home in _folders(self.folder):

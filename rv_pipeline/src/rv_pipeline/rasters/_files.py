@@ -15,7 +15,7 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 
 from rv_core import DataError
-from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
+from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session, one_line
 from rv_pipeline.windows import to_pixels
 
 if TYPE_CHECKING:
@@ -23,19 +23,25 @@ if TYPE_CHECKING:
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
 
+    from rv_pipeline.rasters._remote import RemoteFile
+
 _PNG_TAIL_BYTES: Final = 1 << 16  # some programs append a little of their own
 
 MaskKind = Literal["none", "nodata", "alpha", "mask"]
+Stamp = tuple[int, int, int]
+"""What changes when a local file does."""
 
 
 @attrs.frozen(eq=False)
 class RasterFile:
     """A raster file's header.
 
-    ``uri`` is what the user calls the file, ``path`` where it lies. ``mask``: what tells pixels
-    without data: nothing, the value ``nodata``, the alpha band (number ``alpha``, from 1), or a
-    mask beside the bands. ``alphas``: the numbers, from 1, of all alpha bands. ``col_off``,
-    ``row_off``: the place of the file's upper left pixel in its mosaic.
+    ``uri`` is what the user calls the file, ``path`` where it lies; ``remote`` reads one that GDAL
+    goes to the storage for, and then ``path`` is empty. ``stamp``: of the version on this machine
+    that the header was read from. ``mask``: what tells pixels without data: nothing, the value
+    ``nodata``, the alpha band (number ``alpha``, from 1), or a mask beside the bands. ``alphas``:
+    the numbers, from 1, of all alpha bands. ``col_off``, ``row_off``: the place of the file's upper
+    left pixel in its mosaic.
     """
 
     uri: str
@@ -49,8 +55,47 @@ class RasterFile:
     mask: MaskKind
     nodata: float | None
     alphas: tuple[int, ...]
+    stamp: Stamp | None = None
+    remote: RemoteFile | None = None
     col_off: int = 0
     row_off: int = 0
+
+    @property
+    def nodata_held(self) -> float | int | None:
+        """The nodata value as pixels can hold it; ``None`` where they cannot."""
+        value = self.nodata
+        if value is None or self.dtype.kind == "f":
+            return value
+        span = np.iinfo(str(self.dtype))
+        holds = float(value).is_integer() and span.min <= value <= span.max
+        return int(value) if holds else None
+
+    def shown(self, message: str) -> str:
+        """What GDAL says, with the file called as the user does, and without secrets."""
+        if self.remote is not None:
+            return self.remote.shown(message)
+        return message.replace(self.path, self.uri)
+
+    def check_unchanged(self) -> None:
+        """Raises `DataError` where another file lies at the path by now."""
+        if self.stamp is not None and stamp_of(self.path) != self.stamp:
+            raise changed(self.uri)
+
+
+def changed(uri: str) -> DataError:
+    return DataError(
+        f"the raster {uri} changed while it was in use",
+        hint="let nothing write to it meanwhile, and run again",
+    )
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """``None`` for what is no file, such as a dataset inside of one, or is gone."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # asked for each window
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def open_dataset(uri: str, path: str) -> DatasetReader:
@@ -71,38 +116,44 @@ def read_header(uri: str, path: str, nodata: float | None = None) -> RasterFile:
 
     Raises `DataError` where the file is not a raster or has no pixels that can be used.
     """
+    stamp = stamp_of(path)
     with open_dataset(uri, path) as dataset:
         if dataset.driver == "PNG":
             _check_png_is_whole(uri, path)
-        if dataset.count == 0:
-            raise DataError(
-                f"the raster {uri} has no bands of its own",
-                hint=f"name one of its subdatasets: {', '.join(dataset.subdatasets[:3])}",
-            )
-        dtype = np.result_type(*dataset.dtypes)
-        if dtype.kind not in "uif":
-            raise DataError(f"the raster {uri} has pixels of dtype {dtype}, which are no numbers")
-        if dataset.transform.is_degenerate:
-            raise DataError(f"the raster {uri} has a geotransform that cannot be inverted")
-        alphas = tuple(
-            band
-            for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
-            if meaning == ColorInterp.alpha and dataset.count > 1
+        return attrs.evolve(header_of(dataset, uri, nodata), path=path, stamp=stamp)
+
+
+def header_of(dataset: DatasetReader, uri: str, nodata: float | None) -> RasterFile:
+    """The header of an open file, without its path; otherwise as `read_header`."""
+    if dataset.count == 0:
+        raise DataError(
+            f"the raster {uri} has no bands of its own",
+            hint=f"name one of its subdatasets: {', '.join(dataset.subdatasets[:3])}",
         )
-        value = dataset.nodata if nodata is None else nodata
-        return RasterFile(
-            uri=uri,
-            path=path,
-            width=dataset.width,
-            height=dataset.height,
-            count=dataset.count,
-            dtype=dtype,
-            crs=dataset.crs or None,
-            transform=dataset.transform,
-            mask=_mask_kind(dataset, value, alphas),
-            nodata=value,
-            alphas=alphas,
-        )
+    dtype = np.result_type(*dataset.dtypes)
+    if dtype.kind not in "uif":
+        raise DataError(f"the raster {uri} has pixels of dtype {dtype}, which are no numbers")
+    if dataset.transform.is_degenerate:
+        raise DataError(f"the raster {uri} has a geotransform that cannot be inverted")
+    alphas = tuple(
+        band
+        for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)
+        if meaning == ColorInterp.alpha and dataset.count > 1
+    )
+    value = dataset.nodata if nodata is None else nodata
+    return RasterFile(
+        uri=uri,
+        path="",
+        width=dataset.width,
+        height=dataset.height,
+        count=dataset.count,
+        dtype=dtype,
+        crs=dataset.crs or None,
+        transform=dataset.transform,
+        mask=_mask_kind(dataset, value, alphas),
+        nodata=value,
+        alphas=alphas,
+    )
 
 
 def _check_png_is_whole(uri: str, path: str) -> None:
@@ -181,7 +232,3 @@ def crs_name(crs: CRS | None) -> str:
         return ":".join(authority)
     parts = crs.to_wkt().split('"')
     return parts[1] if len(parts) > 1 else "an unnamed CRS"
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

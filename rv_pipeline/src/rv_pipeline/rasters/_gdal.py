@@ -39,3 +39,7 @@ def gdal_session() -> Iterator[None]:
             yield
         finally:
             _thread.inside = False
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -11,19 +11,21 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
+import attrs
 import numpy as np
-from affine import Affine
 
 from rv_core import ConfigError, DataError, Window
-from rv_pipeline.rasters._files import RasterFile, arrange, one_line, open_dataset, read_header
-from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session
-from rv_pipeline.rasters.transformers import Transformer, make_transformer
-from rv_pipeline.windows import to_map
+from rv_pipeline.rasters._files import RasterFile, arrange, open_dataset
+from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session, one_line
+from rv_pipeline.rasters._grid import grid_of
+from rv_pipeline.rasters._remote import locate
+from rv_pipeline.rasters.transformers import Transformer, make_transformer, result_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rasterio.crs import CRS
     from rasterio.io import DatasetReader
+    from rasterio.vrt import WarpedVRT
 
     from rv_core import Kernel
     from rv_pipeline.rasters.config import RasterConfig
@@ -35,6 +37,22 @@ logger = logging.getLogger(__name__)
 
 MAX_OPEN_FILES: Final = 64
 """Files of a mosaic that one thread keeps open at a time."""
+
+
+@attrs.frozen(eq=False)
+class _Opened:
+    """What is read of a file: itself, or a view of ``source`` on another grid. ``turn``: of a
+    remote file, when it was opened."""
+
+    dataset: DatasetReader | WarpedVRT
+    source: DatasetReader | None
+    turn: int
+
+    def close(self) -> None:
+        for dataset in (self.dataset, self.source):
+            if dataset is not None:
+                with suppress(*READ_ERRORS):
+                    dataset.close()
 
 
 class RasterSource:
@@ -56,16 +74,20 @@ class RasterSource:
         self.config = config
         self.stats = stats
         self.uri = first.uri if len(files) == 1 else f"{first.uri} (and {len(files) - 1} more)"
-        self.width = max(f.col_off + f.width for f in files)
-        self.height = max(f.row_off + f.height for f in files)
+        self.grid = grid_of(files, config)
+        self.width, self.height = self.grid.width, self.grid.height
         self.crs: CRS | None = first.crs
-        self.transform = _moved(first.transform, -first.col_off, -first.row_off)
+        self.transform = self.grid.transform
         self.channels = _channels(first, config)
         self.raw_dtype = first.dtype
-        self._nodata = tuple(_nodata_of(f) for f in files)
-        self._places = np.array(
-            [(f.col_off, f.row_off, f.col_off + f.width, f.row_off + f.height) for f in files]
-        )
+        self._nodata = tuple(f.nodata_held for f in files)
+        self._mask_bands = tuple(self._mask_band(f) for f in files)
+        self._places = np.array([self.grid.place_of(f) for f in files])
+        # Where a pixel of the raster is in the dataset that is read for a file.
+        self._origins = self._places[:, :2].tolist()
+        if not self.grid.is_resampled:
+            left, top = self.grid.left, self.grid.top
+            self._origins = [(f.col_off - left, f.row_off - top) for f in files]
         self._transformers: tuple[Transformer, ...] | None = None
         self._local = threading.local()
 
@@ -78,24 +100,30 @@ class RasterSource:
         Raises `NotFoundError` for a file that is missing, `DataError` for one that cannot be read
         or does not fit into the mosaic.
         """
-        headers = [
-            read_header(uri, str(kernel.files.local_path(uri)), config.nodata)
-            for uri in config.uris
-        ]
+        headers = [locate(uri, kernel, config) for uri in config.uris]
         return cls(arrange(headers), config, stats)
+
+    @property
+    def raw_bands(self) -> int:
+        """The number of channels of what `read_raw` returns."""
+        return len(self.channels)
 
     @property
     def bands(self) -> int:
         """The number of channels of what `read` returns."""
-        return len(self.channels)
+        return self._result[1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of what `read` returns."""
-        dtype = self.raw_dtype
+        return self._result[0]
+
+    @property
+    def _result(self) -> tuple[np.dtype[Any], int]:
+        dtype, bands = self.raw_dtype, self.raw_bands
         for config in self.config.transformers:
-            dtype = np.dtype("uint8" if config.type == "stats_uint8" else config.dtype)  # type: ignore[union-attr]
-        return dtype
+            dtype, bands = result_of(config, dtype, bands)
+        return dtype, bands
 
     @property
     def extent(self) -> Window:
@@ -118,25 +146,25 @@ class RasterSource:
         """`read` before the transformers: what statistics are made of."""
         with gdal_session():
             if len(self.files) == 1 and _inside(window, self.width, self.height):
+                x, y = self._origins[0]
                 return self._read_file(
-                    0, window.col_off, window.row_off, window.width, window.height
+                    0, window.col_off - x, window.row_off - y, window.width, window.height
                 )
             return self._read_pieces(window)
 
     def _read_pieces(self, window: Window) -> Pixels:
         left, top = window.col_off, window.row_off
         right, bottom = left + window.width, top + window.height
-        pixels = np.zeros((window.height, window.width, self.bands), self.raw_dtype)
+        pixels = np.zeros((window.height, window.width, self.raw_bands), self.raw_dtype)
         missing = np.ones((window.height, window.width), np.bool_)
         x0, y0, x1, y1 = self._places.T
         for index in np.flatnonzero((x0 < right) & (x1 > left) & (y0 < bottom) & (y1 > top)):
-            file = self.files[index]
-            col, row = max(left, file.col_off), max(top, file.row_off)
-            width = min(right, file.col_off + file.width) - col
-            height = min(bottom, file.row_off + file.height) - row
+            col, row = max(left, x0[index]), max(top, y0[index])
+            width, height = min(right, x1[index]) - col, min(bottom, y1[index]) - row
             place = (slice(row - top, row - top + height), slice(col - left, col - left + width))
+            x, y = self._origins[index]
             part, nodata = self._read_file(
-                int(index), col - file.col_off, row - file.row_off, width, height
+                int(index), int(col) - x, int(row) - y, int(width), int(height)
             )
             fresh = missing[place] if nodata is None else missing[place] & ~nodata
             np.copyto(pixels[place], part, where=fresh[:, :, np.newaxis])
@@ -146,41 +174,54 @@ class RasterSource:
         return pixels, missing
 
     def _read_file(self, index: int, col: int, row: int, width: int, height: int) -> Pixels:
-        """A window that lies inside a file, in that file's own pixels."""
+        """A window that lies inside the dataset of a file, in that dataset's own pixels."""
         file = self.files[index]
+        if file.remote is None:
+            file.check_unchanged()
+            return self._read_dataset(index, col, row, width, height)
+        share = width * height / (self.width * self.height)
+        return file.remote.read(lambda: self._read_dataset(index, col, row, width, height), share)
+
+    def _read_dataset(self, index: int, col: int, row: int, width: int, height: int) -> Pixels:
+        file, mask_band = self.files[index], self._mask_bands[index]
         rows_cols = ((row, row + height), (col, col + width))
-        bands = self.channels
-        alpha = file.mask == "alpha" and file.alphas[0] not in bands  # chosen as pixels: no mask
-        if alpha:
-            bands = (*bands, file.alphas[0])
+        bands = self.channels if mask_band is None else (*self.channels, mask_band)
         # GDAL fills the array pixel by pixel through the transposed view: no copy afterwards.
         pixels = np.empty((height, width, len(bands)), self.raw_dtype)
         mask = None
         try:
             dataset = self._dataset(index)
             dataset.read(bands, out=pixels.transpose(2, 0, 1), window=rows_cols)
-            if file.mask == "mask":
+            if file.mask == "mask" and mask_band is None:
                 mask = dataset.read_masks(1, window=rows_cols) == 0
         except READ_ERRORS as error:
             raise DataError(
                 f"cannot read the raster {file.uri} at column {col}, row {row}: "
-                f"{one_line(error.__cause__ or error).replace(file.path, file.uri)}",
+                f"{file.shown(one_line(error.__cause__ or error))}",
                 hint="the file is damaged or was cut off: fetch or make it again",
-            ) from error
-        if alpha:
+            ) from (error if file.remote is None else None)
+        if mask_band is not None:
             mask = pixels[:, :, -1] == 0
             pixels = np.ascontiguousarray(pixels[:, :, :-1])
         return _clean(pixels, mask, self._nodata[index])
 
+    def _mask_band(self, file: RasterFile) -> int | None:
+        """The number of the band that is 0 where a file has no data; ``None``: none is read."""
+        if file.mask == "alpha" and file.alphas[0] not in self.channels:  # chosen: it is pixels
+            return file.alphas[0]
+        return file.count + 1 if file.mask == "mask" and self.grid.is_resampled else None
+
     def _made_transformers(self) -> tuple[Transformer, ...]:
         if self._transformers is None:  # made late: ANALYZE opens rasters before it has statistics
-            self._transformers = tuple(
-                make_transformer(config, self.stats, self.bands)
-                for config in self.config.transformers
-            )
+            made: list[Transformer] = []
+            dtype, bands = self.raw_dtype, self.raw_bands
+            for config in self.config.transformers:
+                made.append(make_transformer(config, self.stats, bands, dtype))
+                dtype, bands = result_of(config, dtype, bands)
+            self._transformers = tuple(made)
         return self._transformers
 
-    def _dataset(self, index: int) -> DatasetReader:
+    def _dataset(self, index: int) -> DatasetReader | WarpedVRT:
         """The open file of this thread; the least recently used ones of a large mosaic close."""
         local = self._local
         if getattr(local, "pid", None) != os.getpid():
@@ -188,23 +229,38 @@ class RasterSource:
             local.inherited = getattr(local, "open", None)
             local.open = OrderedDict()
             local.pid = os.getpid()
-        files: OrderedDict[int, DatasetReader] = local.open
-        if index in files:
-            if len(self.files) > 1:
-                files.move_to_end(index)
-            return files[index]
-        file = self.files[index]
-        dataset = files[index] = open_dataset(file.uri, file.path)
+        files: OrderedDict[int, _Opened] = local.open
+        remote = self.files[index].remote
+        if (found := files.get(index)) is not None:
+            if remote is None or remote.turn == found.turn:
+                if len(self.files) > 1:
+                    files.move_to_end(index)
+                return found.dataset
+            files.pop(index).close()  # by now it is read from elsewhere
+        files[index] = opened = self._opened(self.files[index], self._mask_bands[index])
         if len(files) > MAX_OPEN_FILES:
             files.popitem(last=False)[1].close()
-        return dataset
+        return opened.dataset
+
+    def _opened(self, file: RasterFile, mask_band: int | None) -> _Opened:
+        turn = 0 if file.remote is None else file.remote.turn
+        dataset = open_dataset(file.uri, file.path) if file.remote is None else file.remote.open()
+        if not self.grid.is_resampled:
+            return _Opened(dataset, None, turn)
+        from rv_pipeline.rasters._resampling import resampled
+
+        try:
+            view = resampled(dataset, file, self.grid, self.config.resampling, mask_band)
+        except BaseException:
+            dataset.close()
+            raise
+        return _Opened(view, dataset, turn)
 
     def close(self) -> None:
         """Close the files that this thread opened; reading again opens them again."""
         if getattr(self._local, "pid", None) == os.getpid():
-            for dataset in self._local.open.values():
-                with suppress(*READ_ERRORS):
-                    dataset.close()
+            for opened in self._local.open.values():
+                opened.close()
             self._local.open.clear()
 
     def __enter__(self) -> Self:
@@ -226,13 +282,6 @@ class RasterSource:
         return f"<RasterSource {self.uri}: {shape}, {self.dtype}>"
 
 
-def _moved(transform: Affine, cols: int, rows: int) -> Affine:
-    """The geotransform of a raster whose first pixel lies so many columns and rows further."""
-    t = transform
-    west, north = to_map(np.array([[cols, rows]], np.float64), t)[0].tolist()
-    return Affine(t.a, t.b, west, t.d, t.e, north)
-
-
 def _channels(file: RasterFile, config: RasterConfig) -> tuple[int, ...]:
     """The numbers, from 1, of the bands to read."""
     if config.channel_order is None:
@@ -251,16 +300,6 @@ def _channels(file: RasterFile, config: RasterConfig) -> tuple[int, ...]:
             hint=f"bands are counted from 0: 0..{file.count - 1}",
         )
     return tuple(c + 1 for c in config.channel_order)
-
-
-def _nodata_of(file: RasterFile) -> float | int | None:
-    """The nodata value as pixels of the file can hold it; ``None`` where they cannot."""
-    value = file.nodata
-    if value is None or file.dtype.kind == "f":
-        return value
-    span = np.iinfo(str(file.dtype))
-    holds = float(value).is_integer() and span.min <= value <= span.max
-    return int(value) if holds else None
 
 
 def _inside(window: Window, width: int, height: int) -> bool:
