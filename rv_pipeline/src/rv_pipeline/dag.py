@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from rv_core import ConfigError
+from rv_core import ConfigError, StorageError
 from rv_pipeline.commands import COMMANDS, Command
 from rv_pipeline.fingerprint import (
     Fingerprint,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 NOT_YET_RUN: Final = "not yet run"
 UNCHANGED: Final = "unchanged"
 FORCED: Final = "--rerun"
+_ASKED_AT_ONCE: Final = 32
 
 
 @attrs.frozen
@@ -60,12 +62,14 @@ class Step:
 @attrs.frozen
 class Decision:
     """Whether a step runs, and why. ``resume``: an unfinished run of the same is gone on with.
-    ``fingerprint``: ``None`` while a command upstream still has to run."""
+    ``fingerprint``: ``None`` while a command upstream still has to run. ``changes``: all that
+    differs from the last run."""
 
     runs: bool
     reason: str
     fingerprint: Fingerprint | None = None
     resume: bool = False
+    changes: tuple[str, ...] = ()
 
 
 def build(experiments: Sequence[Experiment], commands: Iterable[str], kernel: Kernel) -> list[Step]:
@@ -89,28 +93,65 @@ def build(experiments: Sequence[Experiment], commands: Iterable[str], kernel: Ke
     return steps
 
 
-def plan(steps: Sequence[Step], kernel: Kernel, *, rerun: bool = False) -> list[Decision]:
+def plan(
+    steps: Sequence[Step], kernel: Kernel, *, rerun: bool = False, check: bool = True
+) -> list[Decision]:
     """What each step would do if the run started now.
 
-    Raises `NotFoundError` for inputs that are missing, and `ConfigError` where a step needs the
-    output of a command that is not there and not among the steps.
+    Raises `NotFoundError` for inputs that are missing, unless ``check`` is false, and `ConfigError`
+    where a step needs the output of a command that is not there and not among the steps.
     """
+    inputs = {uri for step in steps for uri in step.command.inputs(step.experiment)}
+    known = _identities(sorted(inputs), kernel, check=check)
     running: set[str] = set()
     decisions = []
     for step in steps:
-        decision = decide(step, kernel, running=running, rerun=rerun)
+        missing = [uri for uri in step.command.inputs(step.experiment) if uri not in known]
+        if missing:
+            decision = Decision(True, f"{missing[0]} cannot be reached")
+        else:
+            decision = decide(step, kernel, running=running, rerun=rerun, known=known)
         if decision.runs:
             running.add(step.uri)
         decisions.append(decision)
     return decisions
 
 
+def _identities(uris: Sequence[str], kernel: Kernel, *, check: bool) -> dict[str, str]:
+    """The identity of each file; where ``check`` is false, of those that can be reached.
+
+    Remote ones are asked for side by side: there may be thousands.
+    """
+
+    def ask(uri: str) -> str | None:
+        try:
+            return identify(uri, kernel)
+        except StorageError:
+            if check:
+                raise
+            return None
+
+    if all(kernel.filesystem(uri).is_local for uri in uris):
+        answers = [ask(uri) for uri in uris]
+    else:
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+            answers = list(pool.map(ask, uris))
+    return {uri: answer for uri, answer in zip(uris, answers, strict=True) if answer is not None}
+
+
 def decide(
-    step: Step, kernel: Kernel, *, running: Collection[str] = (), rerun: bool = False
+    step: Step,
+    kernel: Kernel,
+    *,
+    running: Collection[str] = (),
+    rerun: bool = False,
+    known: Mapping[str, str] | None = None,
 ) -> Decision:
-    """Whether a step has to run. ``running``: outputs that will be made anew before it."""
+    """Whether a step has to run. ``running``: outputs that will be made anew before it. ``known``:
+    identities of input files, which are asked for if not given."""
     pending = [name for name, uri in step.upstream_uris().items() if uri in running]
-    inputs = {uri: identify(uri, kernel) for uri in step.command.inputs(step.experiment)}
+    uris = step.command.inputs(step.experiment)
+    inputs = {uri: known[uri] if known is not None else identify(uri, kernel) for uri in uris}
     if pending:
         names = " and ".join(name.upper() for name in pending)
         verb = "run" if len(pending) > 1 else "runs"
@@ -126,7 +167,8 @@ def decide(
         return Decision(True, NOT_YET_RUN, fingerprint)
     changes = differences(done.fingerprint, fingerprint)
     if changes:
-        return Decision(True, f"changed: {describe(changes)}", fingerprint)
+        reason = f"changed: {describe(changes)}"
+        return Decision(True, reason, fingerprint, changes=tuple(changes))
     damage = output.damage(done)
     if damage:
         return Decision(True, f"damaged: {damage}", fingerprint)

@@ -11,20 +11,27 @@ if TYPE_CHECKING:
     from rv_pipeline.runners.local import Runner
     from rv_pipeline.tasks.task import Task
 
+_TASKS = {
+    "CHIP_CLASSIFICATION": "cells.ChipClassification",
+    "OBJECT_DETECTION": "object_detection.ObjectDetection",
+}
+
 
 @hookimpl
 def rv_task(key: str, kernel: Kernel) -> type[Task] | None:
-    if key != "CHIP_CLASSIFICATION":
+    if key not in _TASKS:
         return None
-    from rv_pipeline.tasks.cells import ChipClassification
+    from importlib import import_module
 
-    return ChipClassification
+    module, _, name = _TASKS[key].rpartition(".")
+    found: type[Task] = getattr(import_module(f"rv_pipeline.tasks.{module}"), name)
+    return found
 
 
 @hookimpl
 def rv_runner(key: str, kernel: Kernel) -> type[Runner] | None:
-    if key != "LOCAL":
+    if key not in ("LOCAL", "INPROCESS"):
         return None
-    from rv_pipeline.runners.local import LocalRunner
+    from rv_pipeline.runners.local import InProcessRunner, LocalRunner
 
-    return LocalRunner
+    return LocalRunner if key == "LOCAL" else InProcessRunner

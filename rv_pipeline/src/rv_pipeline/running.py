@@ -23,11 +23,13 @@ def run(
     kernel: Kernel | None = None,
     options: RunOptions | None = None,
     runner: str = "LOCAL",
+    check: bool = True,
 ) -> list[StepReport]:
     """Run the commands (all for none) of experiments; returns a report per step.
 
     What is unchanged is skipped. Everything that can be checked is checked before the first
-    command starts. Raises `RVError`.
+    command starts, unless ``check`` is false. Where a step fails, those that do not need it run all
+    the same; then the first error is raised: `RVError`, or what went wrong.
     """
     from rv_pipeline.experiment import Experiment
 
@@ -35,6 +37,11 @@ def run(
     options = options or RunOptions()
     several = [experiments] if isinstance(experiments, Experiment) else list(experiments)
     steps = dag.build(several, command_names(tuple(commands)), kernel)
-    decisions = dag.plan(steps, kernel, rerun=options.rerun)
-    check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
-    return find_runner(runner, kernel).run(steps, kernel, options)
+    decisions = dag.plan(steps, kernel, rerun=options.rerun, check=check)
+    if check:
+        check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
+    reports = find_runner(runner, kernel).run(steps, kernel, options)
+    for report in reports:
+        if report.error is not None:
+            raise report.error
+    return reports

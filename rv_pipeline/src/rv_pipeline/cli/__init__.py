@@ -32,9 +32,17 @@ filter_option = click.option(
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would run, and why; run nothing.")
 @click.option("--rerun", is_flag=True, help="Run what is unchanged, too.")
 @click.option(
+    "-x",
+    "--no-check",
+    "check",
+    flag_value=False,
+    default=True,
+    help="Start without looking whether the scenes are there and can be read.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Processes that cut chips; setting: [pipeline] workers, else 1.",
+    help="Processes that cut chips and predict; setting: [pipeline] workers, else 1.",
 )
 @click.option("--runner", default="LOCAL", show_default=True, help="The key of a runner.")
 @click.pass_obj
@@ -42,7 +50,8 @@ def run(kernel: Any, /, **options: Any) -> None:
     """Run the experiments of FILE (.py or .yaml).
 
     COMMANDS are analyze, chip, train, predict, eval and bundle; all of them if none is given.
-    What has been done already and is unchanged is skipped.
+    What has been done already and is unchanged is skipped. Where a command fails, what does not
+    need it runs all the same.
     """
     from rv_pipeline.cli._run import run_file
 
@@ -64,19 +73,36 @@ def ls(kernel: Any, /, **options: Any) -> None:
 
 @click.command(short_help="Predict an image with a bundle.")
 @click.argument("bundle")
-@click.argument("image")
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.argument("out")
 @click.option(
     "--crs",
     type=click.Choice(["image", "EPSG:4326"]),
-    help="CRS of the result, if not that of the bundle's experiment.",
+    help="CRS of the vectors that come out, if not that of the bundle's experiment.",
+)
+@click.option(
+    "--channel-order",
+    metavar="BANDS",
+    help="The bands to read, from 0 on, such as 2,1,0; as the bundle says, if not given.",
+)
+@click.option(
+    "--update-stats",
+    is_flag=True,
+    help="Stretch the pixels by the statistics of each image, not those of the training scenes.",
+)
+@click.option(
+    "--export-config", metavar="FILE", help="Write what the bundle says of itself there, as JSON."
 )
 @click.pass_obj
 def predict(kernel: Any, /, **options: Any) -> None:
-    """Predict IMAGE with BUNDLE and write the result, GeoJSON, to OUT; each is a path or a URI."""
-    from rv_pipeline.cli._predict import predict_image
+    """Predict IMAGE with BUNDLE and write the result to OUT; each is a path or a URI.
 
-    predict_image(kernel, **options)
+    Several images go into the folder OUT, as does one where OUT ends in a slash; the results are
+    named after the images.
+    """
+    from rv_pipeline.cli._predict import predict_images
+
+    predict_images(kernel, **options)
 
 
 __all__ = ["ls", "predict", "run"]

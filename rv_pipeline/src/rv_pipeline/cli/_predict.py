@@ -1,22 +1,70 @@
-"""``rv predict``: one image with a bundle."""
+"""``rv predict``: images with a bundle."""
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from rv_core import ConfigError
 from rv_pipeline.cli._progress import seconds, shown_progress
 
 if TYPE_CHECKING:
     from rv_core import Kernel
 
 
-def predict_image(kernel: Kernel, bundle: str, image: str, out: str, crs: Any) -> None:
+def predict_images(
+    kernel: Kernel,
+    bundle: str,
+    images: tuple[str, ...],
+    out: str,
+    crs: Any,
+    channel_order: str | None,
+    update_stats: bool,
+    export_config: str | None,
+) -> None:
     from rv_pipeline.predictor import Predictor
 
-    started = time.monotonic()
+    channels = None if channel_order is None else _bands(channel_order)
     with shown_progress() as on_progress, Predictor(bundle, kernel) as predictor:
-        count = predictor.predict(image, out, crs=crs, on_progress=on_progress)
-    click.echo(f"{out}: {count} cells in {seconds(time.monotonic() - started)}")
+        targets = _targets(images, out, predictor.task.suffix)
+        if export_config is not None:
+            text = json.dumps(predictor.config(), indent=2, ensure_ascii=False) + "\n"
+            kernel.files.write_str(export_config, text)
+        for image, target in targets.items():
+            started = time.monotonic()
+            count = predictor.predict(
+                image,
+                target,
+                crs=crs,
+                channel_order=channels,
+                update_stats=update_stats,
+                on_progress=on_progress,
+            )
+            took = seconds(time.monotonic() - started)
+            click.echo(f"{target}: {count} {predictor.task.unit}s in {took}")
+
+
+def _targets(images: tuple[str, ...], out: str, suffix: str) -> dict[str, str]:
+    """Where the result of each image goes."""
+    if len(images) == 1 and not out.endswith("/"):
+        return {images[0]: out}
+    targets = {i: f"{out.rstrip('/')}/{PurePosixPath(i).stem}{suffix}" for i in images}
+    if len(set(targets.values())) < len(images):
+        raise ConfigError(
+            "two of the images have the same name, and their results would too",
+            hint="predict them one by one, each with an OUT of its own",
+        )
+    return targets
+
+
+def _bands(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError:
+        raise ConfigError(
+            f"--channel-order is a list of band numbers, got {text!r}", hint="such as 2,1,0"
+        ) from None

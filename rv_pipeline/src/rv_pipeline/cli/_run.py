@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rv_core import RVError
 from rv_pipeline import dag
 from rv_pipeline.cli._progress import seconds, shown_progress
 from rv_pipeline.cli._tables import show_table
@@ -38,10 +39,11 @@ def run_file(
     rerun: bool,
     workers: int | None,
     runner: str,
+    check: bool,
 ) -> None:
     experiments = select(load_experiments(file, dict(arguments), kernel), pattern, file)
     steps = dag.build(experiments, command_names(commands), kernel)
-    decisions = dag.plan(steps, kernel, rerun=rerun)
+    decisions = dag.plan(steps, kernel, rerun=rerun, check=check)
     if dry_run:
         _show_plan(steps, decisions)
         return
@@ -49,7 +51,8 @@ def run_file(
         workers = kernel.config.get("pipeline", "workers", 1, int)
     stop = Stop()
     with each_warning_once(), shown_progress() as on_progress, stop.listening():
-        check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
+        if check:
+            check_scenes([s for s, d in zip(steps, decisions, strict=True) if d.runs], kernel)
         options = RunOptions(
             rerun=rerun,
             workers=workers,
@@ -59,6 +62,9 @@ def run_file(
         )
         reports = find_runner(runner, kernel).run(steps, kernel, options)
     _show_reports(reports, experiments, kernel)
+    failed = [report for report in reports if report.status == "failed"]
+    if failed:
+        raise _failure(failed, len(reports))
 
 
 @contextmanager
@@ -122,8 +128,23 @@ def _say(report: StepReport, stop: Stop) -> None:
     if report.status == "skipped":
         click.echo(f"{name}: skipped ({report.reason})", err=True)
         return
+    if report.status in ("failed", "not run"):
+        click.echo(f"{name}: {report.status}: {report.reason}", err=True)
+        return
     line = report.summary.get("line")
     click.echo(f"{name}: {seconds(report.seconds)}" + (f", {line}" if line else ""), err=True)
+
+
+def _failure(failed: Sequence[StepReport], count: int) -> Exception:
+    """What the run ends with: the error itself where there is one, else how many."""
+    first = failed[0].error
+    if len(failed) == 1 and first is not None:
+        return first
+    return RVError(
+        f"{len(failed)} of {count} commands failed: "
+        + ", ".join(f"{report.command.upper()} {report.experiment_id}" for report in failed),
+        hint="what each failed with stands above; what was done stays done when you run it again",
+    )
 
 
 def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> None:
@@ -138,6 +159,11 @@ def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> 
         for step, decision in zip(steps, decisions, strict=True)
     ]
     show_table(("experiment", "command", "plan", "why", "output"), rows)
+    context = click.get_current_context(silent=True)
+    if context is not None and context.find_root().params.get("verbose"):
+        for step, decision in zip(steps, decisions, strict=True):
+            for change in decision.changes:
+                click.echo(f"{step.name}: {change}")
 
 
 def _show_reports(
@@ -147,7 +173,7 @@ def _show_reports(
         [
             report.experiment_id,
             report.command.upper(),
-            "skipped" if report.status == "skipped" else seconds(report.seconds),
+            seconds(report.seconds) if report.status == "done" else report.status,
             report.uri,
         ]
         for report in reports

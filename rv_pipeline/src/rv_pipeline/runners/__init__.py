@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rv_core import PluginContractError
 
@@ -15,12 +15,14 @@ RUNNERS = "rv.runners.v1"
 
 def find_runner(key: str, kernel: Kernel) -> Runner:
     """The runner of a key; raises the errors of `PluginError`."""
-    from rv_pipeline import hookspecs
-    from rv_pipeline.runners.local import LocalRunner, Runner
+    from rv_pipeline import hookspecs, plugin
+    from rv_pipeline.runners.local import Runner
 
-    if key == "LOCAL" and key not in kernel.keys("runners"):
-        return LocalRunner()
-    found = kernel.call(RUNNERS, key, "rv_runner", hookspecs, key=key, kernel=kernel)
+    found: Any = None
+    if key not in kernel.keys("runners"):
+        found = plugin.rv_runner(key=key, kernel=kernel)  # as an embedded kernel discovers nothing
+    if found is None:
+        found = kernel.call(RUNNERS, key, "rv_runner", hookspecs, key=key, kernel=kernel)
     if not (isinstance(found, type) and issubclass(found, Runner)):
         raise PluginContractError(
             f"the plugin of runner {key!r} answered with {found!r}, not a Runner class",

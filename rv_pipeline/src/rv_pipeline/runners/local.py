@@ -1,4 +1,7 @@
-"""Running the steps on this machine, one after the other."""
+"""Running the steps on this machine, one after the other.
+
+A step that fails does not keep others from running that do not need what it makes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from rv_core import Context, OnProgress, RVError, ignore_progress
+from rv_core import Context, InterruptedRunError, OnProgress, RVError, ignore_progress
 from rv_pipeline.commands.command import Job, Result
 from rv_pipeline.dag import Decision, Step, decide
 from rv_pipeline.fingerprint import identify
@@ -28,18 +31,21 @@ logger = logging.getLogger(__name__)
 
 @attrs.frozen
 class StepReport:
-    """What became of a step: ``"running"`` (said when it starts), ``"done"`` or ``"skipped"``.
+    """What became of a step.
 
-    ``reason``: why it ran or not. ``summary``: what the command found; see `Result`.
+    ``status``: ``"running"`` (said when it starts), ``"done"``, ``"skipped"`` as it is unchanged,
+    ``"failed"``, or ``"not run"`` as a step that it needs failed. ``reason``: why it ran or not.
+    ``summary``: what the command found; see `Result`. ``error``: what it failed with.
     """
 
     command: str
     experiment_id: str
     uri: str
-    status: Literal["running", "done", "skipped"]
+    status: Literal["running", "done", "skipped", "failed", "not run"]
     reason: str
     seconds: float = 0.0
     summary: dict[str, Any] = attrs.field(factory=dict)
+    error: Exception | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -59,14 +65,56 @@ class Runner(ABC):
 
     @abstractmethod
     def run(self, steps: Sequence[Step], kernel: Kernel, options: RunOptions) -> list[StepReport]:
-        """One report per step. Raises what the first step to fail raises."""
+        """One report per step. A step that fails is reported so, and those that need its output
+        are not run; the others are. Only an interruption is raised."""
 
 
 class LocalRunner(Runner):
-    """Runs in this process."""
+    """Runs the steps in this process; those that are cut into blocks (CHIP and PREDICT) share
+    them out to ``options.workers`` processes."""
 
     def run(self, steps: Sequence[Step], kernel: Kernel, options: RunOptions) -> list[StepReport]:
-        return [run_step(step, kernel, options) for step in steps]
+        reports: list[StepReport] = []
+        lost: dict[
+            str, str
+        ] = {}  # output that will not be there -> the step that failed to make it
+        for step in steps:
+            cause = next((lost[uri] for uri in step.upstream_uris().values() if uri in lost), None)
+            if cause is not None:
+                report = _ended(step, "not run", f"{cause} failed")
+                options.on_step(report)
+            else:
+                report = _tried(step, kernel, options)
+            if report.status in ("failed", "not run"):
+                lost[step.uri] = cause or step.name
+            reports.append(report)
+        return reports
+
+
+class InProcessRunner(LocalRunner):
+    """Runs everything in this process and thread: for debuggers, and where processes are dear."""
+
+    def run(self, steps: Sequence[Step], kernel: Kernel, options: RunOptions) -> list[StepReport]:
+        return super().run(steps, kernel, attrs.evolve(options, workers=1))
+
+
+def _tried(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
+    started = time.monotonic()
+    try:
+        return run_step(step, kernel, options)
+    except InterruptedRunError:
+        raise
+    except Exception as error:  # whatever it is, other experiments go on
+        if not isinstance(error, RVError):
+            logger.exception("%s failed", step.name)
+        report = _ended(step, "failed", str(error) or type(error).__name__)
+        report = attrs.evolve(report, seconds=time.monotonic() - started, error=error)
+        options.on_step(report)
+        return report
+
+
+def _ended(step: Step, status: Literal["failed", "not run"], reason: str) -> StepReport:
+    return StepReport(step.command.name, step.experiment.id, step.uri, status, reason)
 
 
 def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
