@@ -27,7 +27,8 @@ from rv_pipeline import (
     SceneConfig,
 )
 
-TOY = Path(__file__).resolve().parent.parent / "plugin_examples" / "toy_backend"
+EXAMPLES = Path(__file__).resolve().parent.parent / "plugin_examples"
+TOY = EXAMPLES / "toy_backend"
 PIXEL = 0.5  # metres
 WEST, NORTH = 500_000.0, 5_000_000.0  # of EPSG:32633
 
@@ -46,9 +47,10 @@ def install(source: Path, site: Path, version: str | None = None) -> None:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder in which the toy backend is installed."""
+    """The folder in which the toy backends are installed."""
     folder = tmp_path_factory.mktemp("site")
-    install(TOY, folder)
+    for source in sorted(EXAMPLES.glob("toy_*")):
+        install(source, folder)
     return folder
 
 

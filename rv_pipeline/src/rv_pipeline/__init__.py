@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     )
     from rv_pipeline.running import run
     from rv_pipeline.scenes import DatasetConfig, SceneConfig, open_scene
+    from rv_pipeline.tasks._detection_config import (
+        DetectionChipOptions,
+        DetectionPredictOptions,
+        ObjectDetectionConfig,
+    )
     from rv_pipeline.tasks.chip_classification import CellOptions, ChipClassificationConfig
     from rv_pipeline.tasks.config import ChipOptions, PredictOptions, TaskConfig
     from rv_pipeline.tasks.task import Task
@@ -27,8 +32,11 @@ _HOMES = {
     "ChipClassificationConfig": "tasks.chip_classification",
     "ChipOptions": "tasks.config",
     "DatasetConfig": "scenes",
+    "DetectionChipOptions": "tasks._detection_config",
+    "DetectionPredictOptions": "tasks._detection_config",
     "Experiment": "experiment",
     "LabelConfig": "vectors.config",
+    "ObjectDetectionConfig": "tasks._detection_config",
     "PredictOptions": "tasks.config",
     "Predictor": "predictor",
     "RasterConfig": "rasters.config",
@@ -48,8 +56,11 @@ __all__ = [
     "ChipClassificationConfig",
     "ChipOptions",
     "DatasetConfig",
+    "DetectionChipOptions",
+    "DetectionPredictOptions",
     "Experiment",
     "LabelConfig",
+    "ObjectDetectionConfig",
     "PredictOptions",
     "Predictor",
     "RasterConfig",

@@ -1,0 +1,1 @@
+"""A toy: objects are blobs of the colour that is usual inside the boxes of the training chips."""
