@@ -85,7 +85,8 @@ def grid_of(files: Sequence[RasterFile], config: RasterConfig) -> Grid:
     if (col_step, row_step) != (1.0, 1.0):
         width = max(1, _centres(width / col_step))
         height = max(1, _centres(height / row_step))
-        transform = transform @ Affine.scale(col_step, row_step)
+        t = transform
+        transform = Affine(t.a * col_step, t.b * row_step, t.c, t.d * col_step, t.e * row_step, t.f)
     if config.shift is not None and any(config.shift):
         x, y = _shift(first, transform, width, height, config.shift)
         t = transform

@@ -64,7 +64,7 @@ _URL: Final = re.compile(r"(?:/vsi\w+/|https?://|s3://)[^\s'\"`]+")
 _network_pid: int | None = None  # of the process in which GDAL has connections
 
 
-class _Secrets(Session):
+class _Secrets(Session):  # type: ignore[misc]  # rasterio has no types for it
     """Options that rasterio hands to GDAL without a look at them: it wants credentials of AWS to
     come from boto3 otherwise, which is the storage's affair."""
 

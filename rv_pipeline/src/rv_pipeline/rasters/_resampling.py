@@ -31,7 +31,8 @@ def resampled(
     """
     x0, y0, x1, y1 = grid.place_of(file)
     pixels = CRS.from_wkt(_PIXELS)
-    options: dict[str, Any] = {}
+    # GDAL would guess the scale from the window that is read, which differs from one to the next.
+    options: dict[str, Any] = {"XSCALE": 1 / grid.col_step, "YSCALE": 1 / grid.row_step}
     if mask_band is not None and mask_band > file.count:
         options["add_alpha"] = True
     elif file.alphas:

@@ -24,7 +24,7 @@ def _as_numbers(value: float | Iterable[float] | None) -> Numbers | None:
 
 
 def _as_rows(value: Iterable[Iterable[float]]) -> tuple[Numbers, ...]:
-    return tuple(row if isinstance(row, str) else tuple(row) for row in value)  # type: ignore[misc]
+    return tuple(tuple(row) for row in value)
 
 
 def _as_mapping(value: Any) -> Any:
@@ -161,8 +161,8 @@ class CastTransformerConfig:
 
 @attrs.frozen(kw_only=True)
 class ReclassTransformerConfig:
-    """Replaces values, in every band. ``mapping``: value -> what it becomes, both whole numbers that
-    the dtype holds; other values stay, or become ``default``."""
+    """Replaces values, in every band. ``mapping``: value -> what it becomes, both whole numbers
+    that the dtype holds; other values stay, or become ``default``."""
 
     type: ClassVar[str] = "reclass"
     needs_stats: ClassVar[bool] = False
