@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from rv_pipeline.scenes import SceneConfig
 
 CHIP_SPLITS: Final = ("train", "validation")
+DEBUG_FOLDER: Final = "debug"
+"""Of the contact sheets in a CHIP output."""
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +74,29 @@ class Chip(Command):
         job.begin()
         job.output.write_json(MANIFEST_NAME, manifest.to_dict())
         shards = [shard.name for split in manifest.splits.values() for shard in split]
-        job.keep_only([MANIFEST_NAME, *shards])
-        return Result(_summary(manifest), digest_of(_content(manifest)))
+        vital = (MANIFEST_NAME, *shards)
+        job.keep_only([*vital, *_write_debug_sheets(job, manifest)])
+        return Result(_summary(manifest), digest_of(_content(manifest)), vital)
+
+
+def _write_debug_sheets(job: Job, manifest: ChipManifest) -> list[str]:
+    """With the backend's ``debug``: the chips as they lie there, with their labels, on contact
+    sheets ``debug/<split>-1.png`` and so on; returns the names."""
+    from rv_pipeline.commands.train import make_backend
+
+    backend = make_backend(job.experiment, job.kernel)
+    if not backend.config.debug:
+        return []
+    from rv_pipeline.report.contact_sheets import write_contact_sheets
+
+    names = []
+    for split in manifest.splits:
+        chips = backend.read_chips(job.output.uri, split)
+        made = write_contact_sheets(chips, manifest.spec.classes, job.context.tmp_dir, split)
+        for name in made:
+            names.append(f"{DEBUG_FOLDER}/{name}")
+            job.kernel.files.copy(str(job.context.tmp_dir / name), job.output.path(names[-1]))
+    return names
 
 
 def labelled_scenes(experiment: Experiment, split: str) -> tuple[SceneConfig, ...]:

@@ -1,4 +1,4 @@
-"""EVAL: compare predictions with labels."""
+"""EVAL: compare predictions with labels, and draw both."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ class Evaluate(Command):
         return (("tasks", experiment.task.key),)
 
     def run(self, job: Job) -> Result:
+        from rv_pipeline.report.evaluation import REPORT_NAME, EvaluationReport
         from rv_pipeline.scenes import open_scene
 
         experiment = job.experiment
         task = task_of(experiment, job.kernel)
         stats = read_stats(job.upstream["analyze"])
         configs = evaluated_scenes(experiment)
+        report = EvaluationReport(job, task, configs)
 
         def scenes() -> Iterator[EvaluatedScene]:
             for done, config in enumerate(configs):
@@ -56,13 +58,16 @@ class Evaluate(Command):
                     open_scene(config, job.kernel, classes=task.classes, stats=stats) as scene,
                 ):
                     predicted = job.upstream["predict"].path(f"{config.id}{task.suffix}")
-                    yield EvaluatedScene(config.id, scene, predicted)
+                    evaluated = EvaluatedScene(config.id, scene, predicted)
+                    yield evaluated
+                    report.add(evaluated)  # while it is open: its labels are read once
                 job.context.on_progress(Progress("EVAL", done + 1, len(configs), "scene"))
 
         figures = task.evaluate(scenes(), job.kernel)
         job.begin()
         job.output.write_json(EVAL_NAME, figures)
-        job.keep_only([EVAL_NAME])
+        report.write(figures, stats)
+        job.keep_only([EVAL_NAME, REPORT_NAME])
         overall = figures["overall"]
         line = task.headline(overall) if configs else "no labelled scenes"
         return Result({"line": line, "overall": overall}, digest_of(figures))

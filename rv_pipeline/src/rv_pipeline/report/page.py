@@ -9,11 +9,12 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
 from rv_pipeline._version import VERSION
+from rv_pipeline.tasks.task import Table
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,26 +26,6 @@ if TYPE_CHECKING:
 _FIGURE = re.compile(r"[-+\u2212]?[\d,.\u00a0]*\d(e[-+]?\d+)?\s?%?\Z|[-\u2013\u2014]?\Z")
 _MATRIX_CLASSES: Final = 40  # a larger matrix is a list of what is confused most
 _CONFUSIONS: Final = 30
-
-
-class TableLike(Protocol):
-    """A table as tasks make them."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def headings(self) -> Sequence[str]: ...
-    @property
-    def rows(self) -> Sequence[Sequence[str]]: ...
-
-
-@attrs.frozen
-class PageTable:
-    """A table of texts; where every entry of a column is a number they are aligned as such."""
-
-    title: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
 
 
 @attrs.frozen
@@ -64,7 +45,7 @@ class ConfusionMatrix:
         total = sum(self.counts[row])
         return self.counts[row][column] / total if total else 0.0
 
-    def confusions(self) -> PageTable:
+    def confusions(self) -> Table:
         """The pairs of classes that are confused most."""
         pairs = [
             (n, t, p) for t, row in enumerate(self.counts) for p, n in enumerate(row) if t != p
@@ -75,7 +56,7 @@ class ConfusionMatrix:
             for n, t, p in most
         ]
         headings = ("is", "predicted as", f"{self.unit}s", "of the class")
-        return PageTable("Confused most", headings, rows)
+        return Table("Confused most", headings, rows)
 
 
 @attrs.frozen
@@ -119,7 +100,7 @@ class SceneView:
     legends: Sequence[Legend] = ()
     headline: str = ""
     facts: Sequence[tuple[str, str]] = ()
-    tables: Sequence[TableLike] = ()
+    tables: Sequence[Table] = ()
     error: str = ""
     hint: str = ""
 
@@ -140,7 +121,7 @@ class Section:
     title: str
     text: str = ""
     facts: Sequence[tuple[str, str]] = ()
-    tables: Sequence[TableLike] = ()
+    tables: Sequence[Table] = ()
     matrix: ConfusionMatrix | None = None
     charts: Sequence[Chart] = ()
     scenes: Sequence[SceneView] = ()
@@ -189,7 +170,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def figure_columns(table: TableLike) -> list[bool]:
+def figure_columns(table: Table) -> list[bool]:
     """Which columns of a table hold numbers only."""
     columns = [
         [str(row[i]).strip() for row in table.rows if i < len(row)]
