@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         RasterConfig,
         StatsTransformerConfig,
     )
+    from rv_pipeline.rasters.label_raster import RasterLabelConfig
     from rv_pipeline.running import run
     from rv_pipeline.scenes import DatasetConfig, SceneConfig, open_scene
     from rv_pipeline.tasks._detection_config import (
@@ -40,6 +41,7 @@ _HOMES = {
     "PredictOptions": "tasks.config",
     "Predictor": "predictor",
     "RasterConfig": "rasters.config",
+    "RasterLabelConfig": "rasters.label_raster",
     "SceneConfig": "scenes",
     "StatsTransformerConfig": "rasters.config",
     "Task": "tasks.task",
@@ -64,6 +66,7 @@ __all__ = [
     "PredictOptions",
     "Predictor",
     "RasterConfig",
+    "RasterLabelConfig",
     "SceneConfig",
     "StatsTransformerConfig",
     "Task",

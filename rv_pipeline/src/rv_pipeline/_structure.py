@@ -20,6 +20,8 @@ from cattrs.gen import make_dict_structure_fn
 
 from rv_core import BackendConfig, ClassMap, ConfigError, RVError
 from rv_pipeline.rasters.config import RasterConfig, TransformerConfig
+from rv_pipeline.rasters.label_raster import RasterLabelConfig
+from rv_pipeline.scenes import AnyLabels
 from rv_pipeline.vectors.config import LabelConfig
 
 Path = tuple[str | int, ...]
@@ -82,6 +84,9 @@ def _converter() -> Converter:
     )
     converter.register_structure_hook_func(attrs.has, _fields(converter))
     converter.register_structure_hook(ClassMap, _as_is)  # the field's converter reads it
+    converter.register_structure_hook_func(
+        lambda t: t == AnyLabels | None, lambda value, _: _labels(value, converter)
+    )
     converter.register_structure_hook_func(
         lambda t: t == TransformerConfig, lambda value, _: _transformer(value, converter)
     )
@@ -174,6 +179,18 @@ def _transformer(value: Any, converter: Converter) -> Any:
             else f"the types are {', '.join(_TRANSFORMERS)}",
         )
     return converter.structure(fields, _TRANSFORMERS[name])
+
+
+def _labels(value: Any, converter: Converter) -> Any:
+    """Labels, told apart by ``type``: ``vector`` (if nothing is said) or ``raster``."""
+    if not isinstance(value, Mapping):
+        return None if value is None else converter.structure(value, LabelConfig)
+    fields = dict(value)
+    kind = fields.pop("type", "vector")
+    kinds = {"vector": LabelConfig, "raster": RasterLabelConfig}
+    if kind not in kinds:
+        raise ConfigError(f"there are no labels of type {kind!r}", hint="vector, or raster")
+    return converter.structure(fields, kinds[kind])
 
 
 def _complaint(error: BaseException, path: Path) -> Complaint:

@@ -18,6 +18,7 @@ from rv_pipeline.fingerprint import (
     plugin_versions,
 )
 from rv_pipeline.outputs import Output
+from rv_pipeline.providers import complete
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -78,6 +79,7 @@ def build(experiments: Sequence[Experiment], commands: Iterable[str], kernel: Ke
     Raises `ConfigError` where experiments share a key and would make different things of it, and
     what a command says of options that make no sense.
     """
+    experiments = [complete(experiment, kernel) for experiment in experiments]
     names = list(commands)
     shared: dict[str, list[Experiment]] = {}
     order: list[tuple[str, str]] = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,6 +17,7 @@ import attrs
 from rv_core import ConfigError
 from rv_pipeline._uris import Uris, as_uris, at_least
 from rv_pipeline.rasters.config import RasterConfig
+from rv_pipeline.rasters.label_raster import RasterLabelConfig
 from rv_pipeline.vectors.config import LabelConfig
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
     from rv_core import ClassMap, Kernel, Window
     from rv_pipeline.rasters import RasterSource
+    from rv_pipeline.rasters.label_raster import LabelRaster
     from rv_pipeline.statistics import RasterStats
     from rv_pipeline.vectors import Features
+
+AnyLabels = LabelConfig | RasterLabelConfig
 
 _FILE_NAME = re.compile(r"[^/\\\x00-\x1f]{1,200}\Z")
 
@@ -35,19 +39,21 @@ def _as_raster(value: RasterConfig | str | os.PathLike[str]) -> RasterConfig:
     return RasterConfig.of(value)
 
 
-def _as_labels(value: LabelConfig | str | os.PathLike[str] | None) -> LabelConfig | None:
-    return None if value is None else LabelConfig.of(value)
+def _as_labels(
+    value: AnyLabels | str | os.PathLike[str] | None,
+) -> AnyLabels | None:
+    return value if value is None or isinstance(value, RasterLabelConfig) else LabelConfig.of(value)
 
 
 @attrs.frozen(kw_only=True)
 class SceneConfig:
     """A scene: ``id`` (a file name, as predictions are named after it), its ``raster``, the
-    ``labels`` on it where there are any, and ``aoi_uris``: vector files whose polygons say where
-    the labels are complete; everything where there are none."""
+    ``labels`` on it where there are any (vectors, or a raster of classes), and ``aoi_uris``: vector
+    files whose polygons say where the labels are complete; everything where there are none."""
 
     id: str = attrs.field()
     raster: RasterConfig = attrs.field(converter=_as_raster)
-    labels: LabelConfig | None = attrs.field(default=None, converter=_as_labels)
+    labels: AnyLabels | None = attrs.field(default=None, converter=_as_labels)
     aoi_uris: Uris = attrs.field(default=(), converter=as_uris, validator=at_least(0))
 
     def __attrs_post_init__(self) -> None:
@@ -91,14 +97,16 @@ class DatasetConfig:
 class Scene:
     """A scene that is open for reading, all of it in pixel coordinates (x = column, y = row).
 
-    ``raster``: reads windows. ``features``: the labels, ``None`` where they were not asked for or
-    there are none. ``aoi``: the polygons [N] of the areas of interest, none for "everywhere".
+    ``raster``: reads windows. ``features``: labels that are vectors, ``label_raster``: labels that
+    are pixels; both ``None`` where they were not asked for or there are none. ``aoi``: the polygons
+    [N] of the areas of interest, none for "everywhere".
     """
 
     id: str
     raster: RasterSource
     features: Features | None
     aoi: NDArray[Any]
+    label_raster: LabelRaster | None = None
 
     @property
     def extent(self) -> Window:
@@ -132,11 +140,22 @@ def open_scene(
     from rv_pipeline.rasters import RasterSource, gdal_session
     from rv_pipeline.vectors import read_aoi, read_features
 
-    with gdal_session(), RasterSource.open(config.raster, kernel, stats) as raster:
-        features = None
+    with ExitStack() as opened:
+        opened.enter_context(gdal_session())
+        raster = opened.enter_context(RasterSource.open(config.raster, kernel, stats))
+        features = label_raster = None
         if with_labels and config.labels is not None:
             if classes is None:
                 raise ConfigError(f"scene {config.id!r} has labels, and no classes were given")
-            features = read_features(config.labels, raster, classes, kernel)
+            if isinstance(config.labels, RasterLabelConfig):
+                from rv_pipeline.rasters.label_raster import LabelRaster
+
+                label_raster = opened.enter_context(
+                    LabelRaster.open(config.labels, raster, classes, kernel)
+                )
+            else:
+                features = read_features(config.labels, raster, classes, kernel)
         aoi = read_aoi(config.aoi_uris, raster, kernel)
-        yield Scene(id=config.id, raster=raster, features=features, aoi=aoi)
+        yield Scene(
+            id=config.id, raster=raster, features=features, aoi=aoi, label_raster=label_raster
+        )
