@@ -99,6 +99,10 @@ class Client:
             raise error from None
         raise AssertionError("unreachable")
 
+    def boto(self) -> Any:
+        """The client of boto3 behind this one, to look at how it is set up."""
+        return self._made().client
+
     def forget(self) -> None:
         """Start afresh in a forked process: with none of its parent's connections and locks."""
         self._lock = threading.Lock()

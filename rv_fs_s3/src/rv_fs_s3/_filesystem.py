@@ -13,6 +13,7 @@ from rv_core import (
     AlreadyExistsError,
     FileInfo,
     FileSystem,
+    GdalAccess,
     ListedFile,
     Mode,
     NotFoundError,
@@ -189,6 +190,12 @@ class S3FileSystem(FileSystem):
         if not Path(path).is_file():  # a pipe, of which nobody knows the size; or nothing
             return super().copy_to(path, uri, on_progress)
         return upload(self._client, location, os.fspath(path), on_progress)
+
+    def gdal_access(self, uri: str, version: FileInfo) -> GdalAccess | None:
+        """By ``/vsis3/``, with the credentials of this moment."""
+        from rv_fs_s3._gdal import access_to
+
+        return access_to(self._client, locate(uri), version)
 
     def _download(
         self,
