@@ -119,7 +119,7 @@ def front_door(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, types, import arrows, and whether generated files are current."""
     light = ["attrs", "boto3-stubs", "cattrs", "click", "fsspec", "h5py", "hypothesis"]
-    light += ["importlib-metadata", "jinja2", "numpy", "pillow", "pluggy", "pyogrio", "pyproj"]
+    light += ["importlib-metadata", "jinja2", "numpy", "packaging", "pillow", "pluggy", "pyogrio", "pyproj"]
     light += [
         "pytest",
         "rasterio",

@@ -11,6 +11,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -176,10 +177,15 @@ def unpack(path: Path, folder: Path, where: str, max_bytes: int = MAX_BUNDLE_BYT
 
 
 def check_requirements(info: BundleInfo, kernel: Kernel, where: str) -> None:
-    """Raises `UnknownKeyError` that names every plugin the bundle needs and this kernel lacks,
-    and how to install them; another `PluginError` where one is there but cannot be used."""
+    """Raises `UnknownKeyError` that names every plugin the bundle needs and this kernel lacks or
+    has too old, and how to install them; another `PluginError` where one is there but cannot be
+    used."""
     missing: list[Requirement] = []
+    older = _older(info, kernel)
     for need in info.requirements:
+        if need in older:
+            missing.append(need)
+            continue
         try:
             _ask(need, info, kernel)
         except UnknownKeyError:
@@ -191,7 +197,7 @@ def check_requirements(info: BundleInfo, kernel: Kernel, where: str) -> None:
                 distribution=error.distribution,
             ) from error
     if missing:
-        names = ", ".join(f"{_singular(need.kind)} {need.key}" for need in missing)
+        names = ", ".join(_told(need, older.get(need)) for need in missing)
         wheels = " ".join(
             f'"{need.distribution}>={need.version}"' for need in missing if need.distribution
         )
@@ -210,6 +216,27 @@ def _ask(need: Requirement, info: BundleInfo, kernel: Kernel) -> None:
         from rv_pipeline.loading import task_from
 
         task_from(info.task, info.predict, kernel)
+
+
+def _older(info: BundleInfo, kernel: Kernel) -> dict[Requirement, str]:
+    """What is installed in an older version than the one that made the bundle, and in which."""
+    from packaging.version import InvalidVersion, Version
+
+    installed = {plugin.distribution: plugin.version for plugin in kernel.plugins()}
+    older: dict[Requirement, str] = {}
+    for need in info.requirements:
+        here = installed.get(need.distribution or "")
+        if here is None or need.version is None:
+            continue
+        with suppress(InvalidVersion):
+            if Version(here) < Version(need.version):
+                older[need] = here
+    return older
+
+
+def _told(need: Requirement, older: str | None) -> str:
+    name = f"{_singular(need.kind)} {need.key}"
+    return f"{name} of {need.distribution} {need.version} (here: {older})" if older else name
 
 
 def _singular(kind: str) -> str:

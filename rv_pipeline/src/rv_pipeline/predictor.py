@@ -35,8 +35,9 @@ Uri = str | os.PathLike[str]
 class Predictor:
     """A bundle, unpacked, its model loaded; a context manager.
 
-    ``kernel``: what is installed, if not given. Raises `ModelError` for a file that is no bundle,
-    and `UnknownKeyError`, with what to install, where plugins are missing.
+    ``kernel``: what is installed, if not given. Raises `ModelError` for a file that is no bundle
+    or whose model knows other classes, and `UnknownKeyError`, with what to install, where plugins
+    are missing or older than those that made it.
 
     ::
 
@@ -45,6 +46,7 @@ class Predictor:
     """
 
     def __init__(self, bundle_uri: Uri, kernel: Kernel | None = None) -> None:
+        from rv_pipeline.commands._predict_blocks import check_classes
         from rv_pipeline.loading import task_from
 
         self.kernel = kernel if kernel is not None else Kernel()
@@ -58,6 +60,7 @@ class Predictor:
             limit = self.kernel.config.get("pipeline", "max_bundle_bytes", MAX_BUNDLE_BYTES, int)
             unpack(path, Path(self._folder.name), self._where, limit)
             self._model = self._load()
+            check_classes(self._model, self.task)
         except BaseException:
             self._folder.cleanup()
             raise

@@ -1,0 +1,151 @@
+"""Predicting with a bundle: other bands, other statistics, many images, other folders."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import rasterio
+from click.testing import CliRunner
+from rv_pipeline.cli import predict
+
+from rv_core import ConfigError, Kernel, ModelError, UnknownKeyError
+from rv_pipeline import (
+    DatasetConfig,
+    Experiment,
+    Predictor,
+    SceneConfig,
+    StatsTransformerConfig,
+    run,
+)
+
+Draw = Callable[..., SceneConfig]
+
+
+@pytest.fixture
+def bundle(experiment: Callable[..., Experiment], kernel: Kernel, tmp_path: Path) -> str:
+    """A bundle of a model for pixels that were stretched by the training scene's statistics."""
+    made = experiment()
+    raster = attrs.evolve(made.dataset.train[0].raster, transformers=[StatsTransformerConfig()])
+    train = attrs.evolve(made.dataset.train[0], raster=raster)
+    stretched = attrs.evolve(made, dataset=DatasetConfig(train=train))
+    run(stretched, ["analyze", "chip", "train", "bundle"], kernel=kernel)
+    return str(tmp_path / "out/bundle/roofs/bundle.zip")
+
+
+def rewritten(scene: SceneConfig, name: str, change: Callable[[Any], Any]) -> Path:
+    """The scene's image with other pixels [C, H, W]."""
+    old = Path(scene.raster.uris[0])
+    with rasterio.open(old) as source:
+        profile, pixels = source.profile, change(source.read())
+    with rasterio.open(
+        old.with_name(name), "w", **{**profile, "dtype": pixels.dtype, "count": len(pixels)}
+    ) as sink:
+        sink.write(pixels)
+    return old.with_name(name)
+
+
+def classes(path: Path) -> list[str]:
+    features = json.loads(path.read_text())["features"]
+    return [feature["properties"]["class_name"] for feature in features]
+
+
+def test_bands_in_another_order_are_named_when_predicting(
+    bundle: str, scene: Draw, tmp_path: Path
+) -> None:
+    image = scene("x", seed=8)
+    with_more = rewritten(image, "more.tif", lambda p: np.concatenate([255 - p[:1], p[::-1]]))
+    with Predictor(bundle) as predictor:
+        predictor.predict(image.raster.uris[0], tmp_path / "a.geojson")
+        predictor.predict(with_more, tmp_path / "b.geojson", channel_order=[3, 2, 1])
+        with pytest.raises(ConfigError, match="asks for band 4"):
+            predictor.predict(with_more, tmp_path / "c.geojson", channel_order=[4, 2, 1])
+    assert (tmp_path / "a.geojson").read_text() == (tmp_path / "b.geojson").read_text()
+    assert not (tmp_path / "c.geojson").exists()
+
+
+def test_an_image_of_another_brightness_is_stretched_by_its_own_statistics(
+    bundle: str, scene: Draw, tmp_path: Path
+) -> None:
+    image = scene("x", seed=8)
+    dim = rewritten(image, "dim.tif", lambda p: p.astype(np.uint16) * 4 + 9000)
+    with Predictor(bundle) as predictor:
+        predictor.predict(image.raster.uris[0], tmp_path / "a.geojson", update_stats=True)
+        predictor.predict(dim, tmp_path / "b.geojson")
+        predictor.predict(dim, tmp_path / "c.geojson", update_stats=True)
+    assert set(classes(tmp_path / "b.geojson")) == {"roof"}  # all of it is above the training's
+    assert classes(tmp_path / "c.geojson") == classes(tmp_path / "a.geojson")
+
+
+def test_many_images_go_into_a_folder_by_name(
+    bundle: str, scene: Draw, tmp_path: Path, kernel: Kernel
+) -> None:
+    images = [scene(name, seed=n, size=64).raster.uris[0] for n, name in enumerate("pq")]
+    result = CliRunner().invoke(
+        predict, [bundle, *images, "made", "--export-config", "config.json"], obj=kernel
+    )
+    assert result.exit_code == 0, result.exception
+    assert result.stdout.startswith("made/p.geojson: 16 cells in ")
+    assert len(classes(tmp_path / "made/p.geojson")) == 16
+    assert len(classes(tmp_path / "made/q.geojson")) == 16
+    exported = json.loads((tmp_path / "config.json").read_text())
+    assert exported["task"]["key"] == "CHIP_CLASSIFICATION"
+    assert exported["raster"]["transformers"][0]["type"] == "stats_uint8"
+
+
+def test_two_images_of_one_name_do_not_overwrite_each_other(
+    bundle: str, tmp_path: Path, kernel: Kernel
+) -> None:
+    result = CliRunner().invoke(predict, [bundle, "a/x.tif", "b/x.jp2", "made"], obj=kernel)
+    assert isinstance(result.exception, ConfigError)
+    assert "same name" in str(result.exception)
+    assert not (tmp_path / "made").exists()
+
+
+def test_several_files_are_one_mosaic(bundle: str, scene: Draw, tmp_path: Path) -> None:
+    left = scene("left", seed=8)
+    right = scene("right", seed=9, west=500_000.0 + 128 * 0.5)
+    with Predictor(bundle) as predictor:
+        count = predictor.predict(
+            [left.raster.uris[0], right.raster.uris[0]], tmp_path / "both.geojson"
+        )
+    assert count == 128
+
+
+def test_channel_order_is_a_list_of_numbers(bundle: str, kernel: Kernel) -> None:
+    result = CliRunner().invoke(
+        predict, [bundle, "x.tif", "y.geojson", "--channel-order", "r,g"], obj=kernel
+    )
+    assert isinstance(result.exception, ConfigError)
+    assert "'r,g'" in str(result.exception)
+
+
+def test_a_bundle_of_a_newer_plugin_says_what_to_upgrade(bundle: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile("newer.zip", "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name == "bundle.json":
+                assert b'"version": "1.2.0"' in text
+                text = text.replace(b'"version": "1.2.0"', b'"version": "1.10.0"')
+            new.writestr(name, text)
+    with pytest.raises(UnknownKeyError) as caught:
+        Predictor("newer.zip")
+    assert "TOY_CLASSIFICATION of acme-toy-backend 1.10.0 (here: 1.2.0)" in str(caught.value)
+    assert caught.value.hint == 'pip install "acme-toy-backend>=1.10.0"'
+
+
+def test_a_model_that_knows_other_classes_is_refused(bundle: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(bundle) as old, zipfile.ZipFile("other.zip", "w") as new:
+        for name in old.namelist():
+            text = old.read(name)
+            if name == "model/model.json":
+                text = text.replace(b'"ground"', b'"grass"')
+            new.writestr(name, text)
+    with pytest.raises(ModelError, match="knows the classes roof, grass"):
+        Predictor("other.zip")
