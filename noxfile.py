@@ -119,17 +119,9 @@ def front_door(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Style, types, import arrows, and whether generated files are current."""
     light = ["attrs", "boto3-stubs", "cattrs", "click", "fsspec", "h5py", "hypothesis"]
-    light += ["importlib-metadata", "jinja2", "numpy", "packaging", "pillow", "pluggy", "pyogrio", "pyproj"]
-    light += [
-        "pytest",
-        "rasterio",
-        "requests",
-        "rich",
-        "shapely",
-        "tenacity",
-        "types-PyYAML",
-        "types-requests",
-    ]
+    light += ["importlib-metadata", "jinja2", "numpy", "packaging", "pillow", "pluggy", "pyogrio"]
+    light += ["pyproj", "pystac", "pytest", "rasterio", "requests", "rich", "shapely", "tenacity"]
+    light += ["types-PyYAML", "types-requests"]
     session.install("ruff", "mypy", "import-linter", *light)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
