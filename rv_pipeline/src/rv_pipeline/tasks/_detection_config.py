@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 from attrs.validators import optional
-from rv_core.validators import integer, number, text
+from rv_core.validators import choice, integer, number, text
 
 from rv_core import ConfigError
 from rv_pipeline.tasks.config import ChipOptions, PredictOptions, TaskConfig
+
+_KINDS: Final = ("chip", "label", "image", "sliding")
 
 
 @attrs.frozen(kw_only=True)
@@ -49,9 +51,9 @@ class DetectionChipOptions(ChipOptions):
     a row and column are moved back inside the scene.
     """
 
-    kinds: ClassVar[tuple[str, ...]] = ("chip", "label", "image", "sliding")
+    kinds: ClassVar[tuple[str, ...]] = _KINDS
 
-    windows: str = attrs.field(default="chip")
+    windows: str = attrs.field(default="chip", validator=choice(_KINDS))
     chips_per_scene: int | None = attrs.field(  # type: ignore[assignment]  # None has a meaning here
         default=None, validator=optional(integer(minimum=1))
     )

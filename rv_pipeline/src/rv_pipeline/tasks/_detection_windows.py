@@ -123,24 +123,41 @@ class Chooser:
     def around_labels(
         self, count: int | None, generator: np.random.Generator
     ) -> tuple[list[Window], int]:
-        """Windows each with a label somewhere in it; ``count``: how many, one a label if ``None``.
+        """Different windows each with a label somewhere in it; ``count``: how many, one a label if
+        ``None``. There are fewer where labels leave little room for different ones.
 
         Every place that holds the label whole is equally likely; of a label larger than a window,
         every place that is wholly on it. Returns also how many labels no window can be made for.
         """
-        turns = np.arange(len(self.labels)) if count is None else self._turns(count, generator)
+        wanted = len(self.labels) if count is None else count
+        turns = self._turns(wanted, generator) if count is not None else np.arange(wanted)
+        found: dict[Window, None] = {}
+        tried: set[int] = set()
+        served: set[int] = set()
+        for _ in range(1 if count is None else _ROUNDS):
+            windows, holds = self._one_each(turns, generator)
+            found.update(dict.fromkeys(windows))
+            tried.update(turns.tolist())
+            served.update(turns[holds].tolist())
+            if len(found) >= wanted or not windows:
+                break
+            turns = self._turns(wanted - len(found), generator)
+        return list(found)[:wanted], len(tried - served)
+
+    def _one_each(
+        self, labels: Ids, generator: np.random.Generator
+    ) -> tuple[list[Window], NDArray[np.bool_]]:
+        """A window around each of these labels that one is good for, and which ones [N] that is."""
         low, high = self._room()
         tries = _TRIES if len(self.aoi) else 1
-        shape = (len(turns), tries, 2)
-        at = generator.integers(low[turns, None], high[turns, None], shape, endpoint=True)
+        shape = (len(labels), tries, 2)
+        at = generator.integers(low[labels, None], high[labels, None], shape, endpoint=True)
         places = [Window(c, r, self.size, self.size) for r, c in at.reshape(-1, 2).tolist()]
-        good = inside(places, self.aoi, self.extent).reshape(len(turns), tries)
-        firsts = [n * tries + int(good[n].argmax()) for n in np.flatnonzero(good.any(axis=1))]
-        chosen = [places[first] for first in firsts]
-        positive, _ = self._kinds(chosen)
-        found = [window for window, good in zip(chosen, positive.tolist(), strict=True) if good]
-        missed = np.setdiff1d(turns, turns[good.any(axis=1)][positive])
-        return found, len(missed)
+        good = inside(places, self.aoi, self.extent).reshape(len(labels), tries)
+        chosen = [places[n * tries + int(good[n].argmax())] for n in range(len(labels))]
+        holds = good.any(axis=1) & self._kinds(chosen)[0]
+        windows = [window for window, keep in zip(chosen, holds.tolist(), strict=True) if keep]
+        return windows, holds
 
     def centred(self, buffer: int) -> list[Window]:
         """For each label a window with it in the centre, moved as far as it takes to lie inside the

@@ -112,7 +112,7 @@ class ObjectDetection(Task):
                 100 * self.chip.ioa_thresh,
                 self.config.chip_size,
             )
-        wanted = _share(len(found), ratio) if total is None else max(0, total - len(found))
+        wanted = _share(len(found), ratio) if count is None else max(0, (total or 0) - count)
         return [*found, *(chooser.negatives(wanted, draw) if ratio else [])]
 
     def label(self, scene: Scene, windows: Sequence[Window]) -> Sequence[Label | None]:
