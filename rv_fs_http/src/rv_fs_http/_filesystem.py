@@ -23,6 +23,7 @@ from rv_core import (
     AccessDeniedError,
     FileInfo,
     FileSystem,
+    GdalAccess,
     ListedFile,
     Mode,
     NotFoundError,
@@ -209,6 +210,12 @@ class HttpFileSystem(FileSystem):
     ) -> None:
         """Raises `NotWritableError`."""
         _refuse(dest_uri)
+
+    def gdal_access(self, uri: str, version: FileInfo) -> GdalAccess | None:
+        """By ``/vsicurl/``, where the server keeps to ranges and answers for one version."""
+        from rv_fs_http._gdal import access_to
+
+        return access_to(self._requester, self._retries, uri, version)
 
     def _source(self, uri: str, known: FileInfo | None = None) -> HttpSource:
         return HttpSource(self._requester, uri, known)

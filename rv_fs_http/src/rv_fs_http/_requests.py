@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies_environment
 
 import attrs
 import urllib3
@@ -30,6 +31,7 @@ from rv_fs_http._settings import HttpSettings
 from rv_fs_http._urls import Origin, normal, target_of, unusable
 
 MAX_REDIRECTS: Final = 5
+PARTIAL: Final = 206
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _HEADERS: Final = {
     "Accept": "*/*",
@@ -57,6 +59,17 @@ class Answer:
     def done(self) -> None:
         """Give the connection back if little is left of the body, hang up otherwise."""
         Body(self.response, "").drain()
+
+
+@attrs.frozen
+class Way:
+    """How a request gets to a server: the URL it is sent to, the value of ``Authorization``, the
+    proxy and the certificates that are trusted. It shows nothing of them, which may be secret."""
+
+    url: str = attrs.field(repr=False)
+    authorization: str | None = attrs.field(repr=False)
+    proxy: str | None = attrs.field(repr=False)
+    bundle: str = attrs.field(repr=False)
 
 
 class Requester:
@@ -107,6 +120,30 @@ class Requester:
             f"cannot read {shown}: the server redirects more than {MAX_REDIRECTS} times",
             hint="it may send us in circles; ask its owner, or name the last address itself",
         )
+
+    @property
+    def settings(self) -> HttpSettings:
+        return self._settings
+
+    def way_of(self, uri: str, condition: Mapping[str, str]) -> Way | None:
+        """How another program gets at ranges of a file, which must fulfil a condition; ``None``
+        where it could not do so as we do. Asks the server for a byte, and raises as `get` does."""
+        if self._settings.refuse_private:
+            return None
+        url, of_url = _taken_from(uri)
+        url = normal(url)
+        place = _place(url, without_secrets(uri))
+        proxy = self._proxy(url)
+        if self._cookies.header(url, place):
+            return None
+        if proxy is None and getproxies_environment():
+            return None  # it would use one all the same
+        answer = self.get(uri, {"Range": "bytes=0-0", **condition})
+        answer.done()
+        if answer.was_redirected or answer.status != PARTIAL:
+            return None
+        authorization = self._credentials.header(place, place, of_url)
+        return Way(url, authorization, proxy, self._bundle(place, without_secrets(uri)))
 
     def _send(
         self, url: str, place: Origin, headers: dict[str, str], shown: str
