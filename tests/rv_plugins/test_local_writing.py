@@ -253,22 +253,26 @@ def test_a_process_killed_in_mid_write_leaves_the_old_file(
 
 
 @posix
-def test_a_fork_does_not_take_the_file_from_its_parent(tmp_path: Path) -> None:
-    code = """
+@pytest.mark.parametrize("end", ["del stream", "stream.close()"])
+def test_a_fork_does_not_take_the_file_from_its_parent(tmp_path: Path, end: str) -> None:
+    code = f"""
         import os, sys
+        from pathlib import Path
         from rv_plugins.local import LocalFileSystem
         stream = LocalFileSystem().open(sys.argv[1], "wb")
+        stream.write(b"whole ")
         child = os.fork()
         if child == 0:
-            del stream
+            {end}
             os._exit(0)
         os.waitpid(child, 0)
-        stream.write(b"whole")
+        assert not Path(sys.argv[1]).exists()
+        stream.write(b"file")
         stream.close()
     """
     done = run_python(code, tmp_path / "a")
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "a").read_bytes() == b"whole"
+    assert (tmp_path / "a").read_bytes() == b"whole file"
 
 
 @posix

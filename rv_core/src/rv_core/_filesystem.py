@@ -193,11 +193,11 @@ class FileSystem(ABC):
     ) -> FileInfo | None:
         """Upload a local file. May return what is known of it where it is now, with an ``etag``
         such as listings tell: a sync then need not list again to know it."""
-        from rv_core.local_files import failures
+        from rv_core.local_files import failures, open_for_reading
 
         with ExitStack() as opened:
             with failures("read", os.fspath(path)):
-                source = opened.enter_context(Path(path).open("rb"))
+                source = opened.enter_context(open_for_reading(os.fspath(path)))
             size = os.fstat(source.fileno()).st_size
             copy_stream(source, opened.enter_context(self.open(uri, "wb")), size, on_progress)
         return None

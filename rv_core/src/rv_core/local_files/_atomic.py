@@ -125,6 +125,8 @@ class AtomicWriter(io.BufferedWriter):
         if self.closed:
             return
         try:
+            if os.getpid() != self._pid:  # a forked copy of this stream is its parent's to publish
+                return
             if self._failure is not None:
                 raise self._failure
             self.flush()

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core.local_files._failures import failures
+from rv_core.local_files._reading import open_for_reading
 
 _CHUNK_BYTES: Final = 8 << 20
 
@@ -21,10 +22,11 @@ def copy_into(
     through this process. Raises `StorageError` where the file cannot be read; ``uri`` is what it
     is called in the message.
     """
-    with _opened(path, uri) as source:
-        found = os.fstat(source.fileno())
+    with _opened(path, uri) as stream:
+        source = stream.raw
+        found = os.fstat(stream.fileno())
         done = 0
-        while moved := _within_the_system(source.fileno(), sink):
+        while moved := _within_the_system(stream.fileno(), sink):
             done += moved
             on_progress(Progress("copy", done, found.st_size, "B"))
         while True:
@@ -37,9 +39,9 @@ def copy_into(
             on_progress(Progress("copy", done, found.st_size, "B"))
 
 
-def _opened(path: str, uri: str) -> io.FileIO:
+def _opened(path: str, uri: str) -> io.BufferedReader:
     with failures("read", uri):
-        return open(path, "rb", buffering=0)
+        return open_for_reading(path)
 
 
 def _within_the_system(source: int, sink: BinaryIO) -> int:

@@ -18,6 +18,7 @@ from rv_core.local_files import (
     is_file_uri,
     is_folder,
     is_local,
+    open_for_reading,
     open_for_writing,
     path_of,
     quote,
@@ -51,7 +52,7 @@ class LocalFileSystem(FileSystem):
         if mode != "rb":
             raise ValueError(f"mode must be 'rb', 'wb' or 'xb', got {mode!r}")
         with failures("read", uri):
-            return open(path, "rb")
+            return open_for_reading(path)
 
     def info(self, uri: str) -> FileInfo:
         """Size, time of the last change, and an etag made of time, size and inode."""
