@@ -122,22 +122,28 @@ def test_scenes_that_differ_in_bands_are_refused(
 
 
 @pytest.mark.slow
-def test_workers_end_when_their_parent_is_killed(
-    experiment: Make, tmp_path: Path, site: Path
-) -> None:
-    code = f"""
-import sys, time
-sys.path.insert(0, {str(site)!r})
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    code = """
+import os
+import time
+from rv_core import Kernel
+from rv_pipeline.commands.workers import Work, do_blocks
+
+class Worker:
+    def __init__(self, around): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+    def __call__(self, block):
+        time.sleep(block)
+        return os.getpid()
+
 if __name__ == "__main__":
-    import multiprocessing
-    from concurrent.futures import ProcessPoolExecutor
-    from rv_pipeline.commands._chip_blocks import _start_worker
-    pool = ProcessPoolExecutor(
-        1, multiprocessing.get_context("spawn"), _start_worker, (None, None, "", None, None)
+    done = do_blocks(
+        Work("CHIP", Worker, ()), [0, 60, 60], 2, Kernel(),
+        on_tick=lambda n: None, should_stop=lambda: False,
     )
-    pool.submit(time.sleep, 0).result()
-    print(*pool._processes, flush=True)
-    time.sleep(60)
+    print(next(done), flush=True)
+    next(done)
 """
     script = tmp_path / "parent.py"
     script.write_text(code)
