@@ -1,4 +1,4 @@
-"""What the pipeline adds to ``rv``: ``run``, ``ls`` and ``predict``.
+"""What the pipeline adds to ``rv``: ``run``, ``preview``, ``ls`` and ``predict``.
 
 This module is imported whenever ``rv --help`` lists the commands, so it only declares them; the
 work is in the modules beside it.
@@ -71,6 +71,31 @@ def ls(kernel: Any, /, **options: Any) -> None:
     list_file(kernel, **options)
 
 
+@click.command(short_help="Draw what the experiments of FILE would learn from.")
+@click.argument("file")
+@arguments_option
+@filter_option
+@click.option(
+    "--out",
+    default="preview",
+    show_default=True,
+    metavar="DIR",
+    help="The folder for the pages and pictures, a folder for each experiment.",
+)
+@click.pass_obj
+def preview(kernel: Any, /, **options: Any) -> None:
+    """Draw what the experiments of FILE (.py or .yaml) would learn from; nothing is run.
+
+    Of every scene: the picture, its labels and areas of interest, the windows that become chips,
+    and some chips with their labels, as the page preview.html and PNG files. A scene with an error
+    is shown with its message, and makes the exit code 1. Of experiments that would cut the same
+    chips, the first stands for all.
+    """
+    from rv_pipeline.cli._preview import preview_file
+
+    preview_file(kernel, **options)
+
+
 @click.command(short_help="Predict an image with a bundle.")
 @click.argument("bundle")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
@@ -105,4 +130,4 @@ def predict(kernel: Any, /, **options: Any) -> None:
     predict_images(kernel, **options)
 
 
-__all__ = ["ls", "predict", "run"]
+__all__ = ["ls", "predict", "preview", "run"]

@@ -177,9 +177,10 @@ class LabelLayer:
 
     def add_outlines(self, windows: Iterable[Window], color: Rgb, alpha: int = 200) -> None:
         """Outline windows with thin lines; nothing of them is filled."""
+        width = self.line // 2 + 1
         for window in windows:
             left, top, right, bottom = self.frame.corners(window)
-            self._draw.rectangle((left, top, right - 1, bottom - 1), None, (*color, alpha), 1)
+            self._draw.rectangle((left, top, right - 1, bottom - 1), None, (*color, alpha), width)
 
     def shade_outside(self, polygons: NDArray[Any], strength: int = 150) -> None:
         """Darken what lies outside the polygons [N] of an area of interest, and outline them."""

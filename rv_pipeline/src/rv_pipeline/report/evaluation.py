@@ -112,7 +112,7 @@ class EvaluationReport:
             ),
             self._training(),
             self._scene_section(figures),
-            Section(title="Chips", text=_CHIPS_TEXT, sheets=self._sheets(stats)),
+            Section(title="Chips", text=CHIPS_TEXT, sheets=self._sheets(stats)),
         ]
         now = datetime.now(UTC)
         return Page(
@@ -186,7 +186,7 @@ class EvaluationReport:
         return chips
 
 
-_CHIPS_TEXT: Final = (
+CHIPS_TEXT: Final = (
     "Some of the chips with their labels, spread over the classes; below each its scene and the "
     "column and row of its corner."
 )

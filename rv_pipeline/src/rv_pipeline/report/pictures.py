@@ -158,11 +158,12 @@ def encode(
     What is larger than ``max_bytes`` is made coarser, and then smaller, until it fits.
     """
     while True:
-        for quality in _QUALITIES if kind == "photo" else (100,):
+        opaque = image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255)
+        image = image.convert("RGB") if opaque else image
+        # Without loss, "quality" is how hard to try: more takes twice as long for one percent.
+        for quality in _QUALITIES if kind == "photo" else (50,):
             stream = io.BytesIO()
-            opaque = image.mode != "RGBA" or image.getchannel("A").getextrema() == (255, 255)
-            flat = image.convert("RGB") if opaque else image
-            flat.save(stream, "WEBP", quality=quality, lossless=kind == "drawing", method=3)
+            image.save(stream, "WEBP", quality=quality, lossless=kind == "drawing", method=2)
             if stream.tell() <= max_bytes or max(image.size) <= 64:
                 return Picture("image/webp", stream.getvalue(), *image.size, alt)
         smaller = (max(1, image.width * 3 // 4), max(1, image.height * 3 // 4))
@@ -173,5 +174,5 @@ def encode(
 def to_png(image: Image.Image) -> bytes:
     """The image as a PNG file."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=False)
+    image.save(stream, "PNG", compress_level=3)
     return stream.getvalue()

@@ -14,9 +14,11 @@ from rv_pipeline.report.drawing import Frame, LabelLayer
 from rv_pipeline.report.mistakes import KINDS, MistakeLayer
 from rv_pipeline.report.page import Layer, Legend, LegendEntry, SceneView
 from rv_pipeline.report.palette import CONFUSED, CORRECT, FALSE, MISSED, colors_of
-from rv_pipeline.report.pictures import MAX_SIDE, Picture, encode, read_overview, shown
+from rv_pipeline.report.pictures import MAX_SIDE, Picture, checkered, encode, read_overview, shown
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from rv_core import ClassMap, Label
     from rv_pipeline.rasters import RasterSource
     from rv_pipeline.scenes import Scene
@@ -50,9 +52,11 @@ class Limits:
 
 @attrs.frozen(eq=False)
 class Canvas:
-    """A scene's picture and the frame in which layers are drawn over it."""
+    """A scene's ``picture``, as the page shows it and as an ``image``, and the frame in which
+    layers are drawn over it."""
 
     picture: Picture
+    image: Image.Image
     frame: Frame
     limits: Limits
 
@@ -63,7 +67,17 @@ class Canvas:
         overview = read_overview(raster, limits.max_side, raw=raw)
         image = shown(overview.pixels, overview.nodata)
         picture = encode(image, "photo", limits.max_bytes // 2, f"Image of scene {scene_id}")
-        return cls(picture, Frame.of(raster.extent, limits.max_side, overview.factor), limits)
+        frame = Frame.of(raster.extent, limits.max_side, overview.factor)
+        return cls(picture, image, frame, limits)
+
+    def over(self, *layers: LabelLayer) -> Image.Image:
+        """The image with layers over it, in RGB; no data is checkered."""
+        from PIL import Image
+
+        whole = checkered(self.image.resize(self.frame.size, Image.Resampling.BOX)).convert("RGBA")
+        for layer in layers:
+            whole.alpha_composite(layer.image)
+        return whole.convert("RGB")
 
     def encoded(self, layer: LabelLayer, alt: str) -> Picture:
         return encode(layer.image, "drawing", self.limits.max_bytes // 6, alt)
