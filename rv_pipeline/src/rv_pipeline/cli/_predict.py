@@ -45,7 +45,7 @@ def predict_images(
                 on_progress=on_progress,
             )
             took = seconds(time.monotonic() - started)
-            click.echo(f"{target}: {count} {predictor.task.unit}s in {took}")
+            click.echo(f"{target}: {count} {predictor.task.units} in {took}")
 
 
 def _targets(images: tuple[str, ...], out: str, suffix: str) -> dict[str, str]:

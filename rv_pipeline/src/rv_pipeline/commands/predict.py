@@ -76,7 +76,7 @@ class Predict(Command):
                 work, task, scenes, stats, Path(folder), job.kernel, job.context, job.workers
             )
             job.publish(Path(folder))
-        line = f"{units} {task.unit}s of {len(scenes)} scene{'s' if len(scenes) > 1 else ''}"
+        line = f"{units} {task.units} of {len(scenes)} scene{'s' if len(scenes) > 1 else ''}"
         return Result({"line": line, "units": units})
 
 

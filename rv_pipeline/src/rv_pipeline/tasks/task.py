@@ -101,6 +101,11 @@ class Task(ABC):
         self.predict = _as_own(predict or self.PredictOptions(), self.PredictOptions, self.key)
 
     @property
+    def units(self) -> str:
+        """Several of the `unit`."""
+        return f"{self.unit}es" if self.unit.endswith("x") else f"{self.unit}s"
+
+    @property
     @abstractmethod
     def chip_size(self) -> tuple[int, int]:
         """Height and width, in pixels, of chips and of windows to predict."""
