@@ -50,7 +50,6 @@ def access_to(
         "GDAL_HTTP_LOW_SPEED_LIMIT": "1",
         "GDAL_HTTP_MAX_RETRY": str(retries.attempts - 1),
         "GDAL_HTTP_RETRY_DELAY": str(retries.min_wait),
-        "CPL_VSIL_CURL_USE_HEAD": "NO",  # a signed URL is often good for a GET alone
     }
     if way.bundle and Path(way.bundle).is_dir():
         options["GDAL_HTTP_CAPATH"] = way.bundle

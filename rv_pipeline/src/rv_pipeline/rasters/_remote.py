@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from rasterio.session import Session
 from rv_core import DataError, RVError, StorageError, without_secrets
 from rv_pipeline.rasters._files import changed, header_of, open_dataset, read_header
 from rv_pipeline.rasters._gdal import gdal_session
+from rv_pipeline.rasters._quiet_logs import quiet
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -51,9 +53,6 @@ _OPTIONS: Final[dict[str, str]] = {
     # settings are those of the whole process.
     "GDAL_HTTP_HEADERS": "",
     "GDAL_HTTP_HEADER_FILE": "",
-    "GDAL_HTTP_USERPWD": "",
-    "GDAL_HTTP_AUTH": "",
-    "GDAL_HTTP_BEARER": "",
     "AWS_REQUEST_PAYER": "",
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # as of a copy, nothing beside the file is read
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
@@ -118,10 +117,15 @@ def _in_place(uri: str, shown: str, kernel: Kernel, access: str) -> RemoteFile |
 
 def _header_in_place(remote: RemoteFile, shown: str, config: RasterConfig) -> RasterFile | None:
     try:
-        with remote.open() as dataset:
+        dataset = remote.open()
+        keep = False
+        try:
             if remote.may_copy and not _has_windows(dataset):
                 return None
             header = header_of(dataset, shown, config.nodata)
+            keep = True
+        finally:
+            remote.leave(dataset, keep=keep)
     except DataError:
         if not remote.may_copy:
             raise
@@ -164,6 +168,7 @@ class RemoteFile:
         self._share = 0.0  # of the file's pixels that were read
         self._access: GdalAccess | None = None
         self._renewed = 0.0
+        self._spare: tuple[int, int, DatasetReader] | None = None
 
     def access(self) -> GdalAccess | None:
         """GDAL's way to the file, renewed before its credentials end."""
@@ -184,6 +189,9 @@ class RemoteFile:
     def open(self) -> DatasetReader:
         """The file, open for reading; raises `DataError`, and what the storage says of a file that
         is there no more."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare[:2] == (os.getpid(), threading.get_ident()):
+            return spare[2]
         if self._path is not None:
             return open_dataset(without_secrets(self._uri), self._path)
         with self._session() as access:
@@ -192,6 +200,20 @@ class RemoteFile:
             except DataError as error:
                 failure = self._failure(error)
         raise failure
+
+    def leave(self, dataset: DatasetReader, *, keep: bool) -> None:
+        """Close a dataset that `open` gave, or keep it for the next call on this thread."""
+        if keep:
+            self._spare = (os.getpid(), threading.get_ident(), dataset)
+        else:
+            with quiet():
+                dataset.close()
+
+    def close(self) -> None:
+        """Close what was kept."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare[0] == os.getpid():
+            self.leave(spare[2], keep=False)
 
     def read(self, do: Callable[[], _T], share: float) -> _T:
         """What ``do()`` returns, which reads ``share`` of the pixels of what `open` gave.
@@ -267,7 +289,7 @@ class RemoteFile:
         if _network_pid is None:
             _network_pid = os.getpid()
         options = {**_OPTIONS, "CPL_VSIL_CURL_NON_CACHED": access.path, **access.options}
-        with gdal_session(), rasterio.Env(session=_Secrets(options)):
+        with quiet(), gdal_session(), rasterio.Env(session=_Secrets(options)):
             yield access
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from rv_core import ConfigError, DataError, Window
 from rv_pipeline.rasters._files import RasterFile, arrange, open_dataset
 from rv_pipeline.rasters._gdal import READ_ERRORS, gdal_session, one_line
 from rv_pipeline.rasters._grid import grid_of
+from rv_pipeline.rasters._quiet_logs import quiet
 from rv_pipeline.rasters._remote import locate
 from rv_pipeline.rasters.transformers import Transformer, make_transformer, result_of
 
@@ -51,7 +52,7 @@ class _Opened:
     def close(self) -> None:
         for dataset in (self.dataset, self.source):
             if dataset is not None:
-                with suppress(*READ_ERRORS):
+                with quiet(), suppress(*READ_ERRORS):
                     dataset.close()
 
 
@@ -262,6 +263,9 @@ class RasterSource:
             for opened in self._local.open.values():
                 opened.close()
             self._local.open.clear()
+        for file in self.files:
+            if file.remote is not None:
+                file.remote.close()
 
     def __enter__(self) -> Self:
         return self
