@@ -13,6 +13,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WGS84: Final = "EPSG:4326"
+_LINES: Final = 1_000  # features that are written at a time
 _PIXEL_SHARE: Final = 1e-3  # of a pixel: what coordinates are rounded to, at most
 
 
@@ -97,17 +99,22 @@ class Placement:
 
 
 def write_features(
-    uri: str, features: Iterable[Mapping[str, Any]], placement: Placement, kernel: Kernel
+    uri: str, features: Iterable[Mapping[str, Any] | str], placement: Placement, kernel: Kernel
 ) -> int:
-    """Write GeoJSON features, one a line, as they come; returns how many there were. The file
-    appears under its name once it is whole."""
+    """Write GeoJSON features, one a line, as they come (as data, or as JSON already); returns how
+    many there were. The file appears under its name once it is whole."""
     count = 0
     with kernel.files.open(uri, "wb") as stream:
         head = json.dumps(placement.members(), ensure_ascii=False)
         stream.write((head[:-1] + ', "features": [').encode())
-        for count, feature in enumerate(features, start=1):
-            line = json.dumps(feature, ensure_ascii=False)
-            stream.write(f"{',' if count > 1 else ''}\n{line}".encode())
+        lines = (
+            feature if isinstance(feature, str) else json.dumps(feature, ensure_ascii=False)
+            for feature in features
+        )
+        while some := list(islice(lines, _LINES)):
+            comma = ",\n"
+            stream.write(((comma if count else "\n") + comma.join(some)).encode())
+            count += len(some)
         stream.write(b"\n]}\n")
     return count
 

@@ -104,7 +104,8 @@ class Painter:
         """Which pixels [H, W] of a window have their centre in a polygon."""
         mask = np.full((window.height, window.width), UNLABELLED, np.uint8)
         self.paint(mask, window)
-        return mask != UNLABELLED
+        covered: NDArray[np.bool_] = mask != UNLABELLED
+        return covered
 
     def paint(self, mask: NDArray[np.uint8], window: Window) -> None:
         """Draw the class ids into a mask [H, W], contiguous, of a window."""
