@@ -1,4 +1,7 @@
-"""Web servers keep the promises that all storage does, as far as they can."""
+"""Web servers keep the promises that all storage does, as far as they can.
+
+All of them on the kind that tells the most; on each other kind those that depend on what it tells.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,41 @@ import time
 from typing import Any
 
 import pytest
-from rv_core.testing import FileSystemContract
+from rv_core.testing import FileSystemContract, only
 
 from rv_fs_http import HttpFileSystem
 
 NOT_OF_FOLDERS = frozenset({"empty part", "trailing slash"})
 READABLE = FileSystemContract.capabilities - {"any_key", "delete", "exclusive", "write"}
+# What is had from an index, which servers write in ways of their own.
+LISTED = (
+    "test_a_listing_is_recursive_and_its_uris_can_be_used",
+    "test_a_listing_tells_what_info_tells",
+    "test_all_names_come_down",
+    "test_bus_is_not_bush",
+    "test_nothing_lists_nothing",
+    "test_a_file_lists_itself",
+    "test_a_folder_exists_if_it_is_asked_for_and_holds_a_file",
+    "test_a_folder_is_not_read_as_a_file",
+    "test_what_is_unchanged_is_not_downloaded_again",
+)
+# What goes by the headers of a file: ranges, etags, times.
+READ = (
+    "test_any_size_arrives_in_pieces_of_any_size",
+    "test_a_download_is_the_file",
+    "test_what_is_known_already_is_not_downloaded",
+    "test_a_local_path_holds_what_is_there_now",
+    "test_an_etag_that_is_not_known_is_none",
+    "test_the_time_of_the_last_change_is_told",
+    "test_a_time_that_is_not_known_is_none",
+    "test_streams_seek",
+    "test_streams_say_that_they_do_not_seek",
+    "test_a_system_that_does_not_list_says_so",
+)
 
 
 class Served(FileSystemContract):
-    """A folder that a web server shows, ``way``: how. One such way is tested quickly."""
+    """A folder that a web server shows, ``way``: how."""
 
     capabilities = READABLE
     refused_names = NOT_OF_FOLDERS
@@ -43,31 +71,23 @@ class Served(FileSystemContract):
         return lambda name: server.remove(f"a folder/{name}")
 
 
-@pytest.mark.slow
 class TestIndexInJson(Served):
-    """nginx with autoindex_format json."""
+    """nginx with autoindex_format json: sizes, times, etags, ranges."""
 
 
+@only(*LISTED)
 class TestIndexInHtml(Served):
     """nginx with autoindex."""
 
     way = "html"
 
 
-@pytest.mark.slow
+@only(*LISTED)
 class TestIndexOfApache(Served):
     way = "apache"
 
 
-@pytest.mark.slow
-class TestNoIndex(Served):
-    """A server that shows no folders."""
-
-    way = "plain"
-    capabilities = READABLE - {"list"}
-
-
-@pytest.mark.slow
+@only(*READ)
 class TestWeakEtags(Served):
     """Etags that tell versions apart, but do not allow ranges."""
 
@@ -75,25 +95,25 @@ class TestWeakEtags(Served):
     capabilities = READABLE - {"list", "seek"}
 
 
-@pytest.mark.slow
+@only(*READ)
 class TestNoRanges(Served):
     way = "whole"
     capabilities = READABLE - {"list", "seek"}
 
 
-@pytest.mark.slow
+@only(*READ)
 class TestTimesOnly(Served):
     way = "dated"
     capabilities = READABLE - {"list", "etag"}
 
 
-@pytest.mark.slow
+@only(*READ)
 class TestNothingTellsVersionsApart(Served):
     way = "bare"
     capabilities = READABLE - {"list", "etag", "last_modified", "seek"}
 
 
-@pytest.mark.slow
+@only(*LISTED, *READ)
 class TestHttpServerOfPython(Served):
     """The real one: an index, but neither ranges nor etags."""
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from rv_core.testing._filesystem_contract import NAMES, FileSystemContract, Put, Remove
     from rv_core.testing._model_defaults_contract import ModelDefaultsContract
     from rv_core.testing._proxy import FaultProxy, Injection
+    from rv_core.testing._selection import only
 
 __all__ = [
     "NAMES",
@@ -63,6 +64,7 @@ __all__ = [
     "StallUpload",
     "Status",
     "Truncate",
+    "only",
 ]
 
 # The proxy needs the standard library only; what needs pytest is imported when it is asked for.
@@ -84,7 +86,7 @@ def __getattr__(name: str) -> Any:
         pytest.register_assert_rewrite(*(f"{__name__}.{home}" for home in _REWRITTEN))
         value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
     elif name in __all__:
-        for home in ("_proxy", "_faults"):
+        for home in ("_proxy", "_faults", "_selection"):
             module = import_module(f"{__name__}.{home}")
             if hasattr(module, name):
                 value = getattr(module, name)
