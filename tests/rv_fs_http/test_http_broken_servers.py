@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 import socket
 import threading
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from rv_core.testing import (
+    Before,
     FaultProxy,
     Gzip,
     NoLength,
@@ -22,6 +24,7 @@ from rv_core.testing import (
     Status,
     Truncate,
 )
+from rv_core.transfers import Retries
 
 from rv_core import (
     AccessDeniedError,
@@ -35,6 +38,7 @@ from rv_fs_http import HttpFileSystem
 
 BODY = bytes(range(256)) * 4096
 SECRETS = "?sig=HUSH&token=HUSH"
+OK = b"HTTP/1.1 200 OK\r\n"
 MakeHttp = Callable[..., HttpFileSystem]
 
 
@@ -47,11 +51,12 @@ def url(server: Any, proxy: FaultProxy) -> str:
 
 @pytest.fixture
 def silent() -> Iterator[Callable[..., str]]:
-    """Servers that send what they are told to, a piece a time, and then nothing for ever."""
+    """Servers that send what they are told to, a piece a time, and then nothing for ever, unless
+    they are to hang up."""
     done = threading.Event()
     sockets = []
 
-    def start(*pieces: bytes, every: float = 0.05) -> str:
+    def start(*pieces: bytes, every: float = 0.05, hangs_up: bool = False) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         sockets.append(listener)
 
@@ -62,7 +67,8 @@ def silent() -> Iterator[Callable[..., str]]:
                     client.sendall(piece)
                     if done.wait(every):
                         return
-                done.wait()
+                if not hangs_up:
+                    done.wait()
             except OSError:
                 pass  # the client has had enough
             finally:
@@ -201,6 +207,39 @@ def test_a_compressed_body_that_ends_early_is_not_taken_for_a_whole_one(
     assert type(failure_of(lambda: http.read_bytes(url))) is TransferError
 
 
+def test_a_compressed_body_that_ends_before_it_begins_is_not_an_empty_file(
+    http: HttpFileSystem, proxy: FaultProxy, url: str
+) -> None:
+    for fault in (Gzip(), NoLength(), Truncate(0)):
+        proxy.fail(fault, times=None)
+    assert type(failure_of(lambda: http.read_bytes(url))) is TransferError
+
+
+PACKED = OK + b"Content-Encoding: gzip\r\n\r\n"
+UNNAMED = gzip.compress(b"")[:3] + b"\x08" + gzip.compress(b"")[4:10]  # a name is to follow
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [[PACKED + UNNAMED, *[b"x" * 65536] * 10**4], [PACKED, *[gzip.compress(b"") * 3000] * 10**4]],
+    ids=["name", "empty members"],
+)
+def test_packaging_without_contents_is_an_error(
+    http: HttpFileSystem, silent: Callable[..., str], pieces: list[bytes]
+) -> None:
+    url = silent(*pieces, every=0)
+    assert type(failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}"))) is IntegrityError
+
+
+def test_a_server_that_drips_a_compressed_body_is_asleep(silent: Callable[..., str]) -> None:
+    """Before it unpacks to anything, there is nothing to see of it."""
+    http = HttpFileSystem(retries=Retries(attempts=1))
+    started = time.monotonic()
+    url = silent(PACKED + UNNAMED, *[b"x"] * 1000)
+    assert "stalled" in str(failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}")))
+    assert time.monotonic() - started < 15
+
+
 def test_a_server_that_says_nothing_is_an_error(
     make_http: MakeHttp, silent: Callable[..., str]
 ) -> None:
@@ -212,23 +251,48 @@ def test_a_server_that_says_nothing_is_an_error(
     assert time.monotonic() - started < 10
 
 
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n5"
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
         [b"H"] * 10**6,
-        [b"HTTP/1.1 200 OK\r\n", *[b"X-More: and more\r\n"] * 10**6],
+        [OK, *[b"X-More: and more\r\n"] * 10**6],
         [b"HTTP/1.1 100 Continue\r\n\r\n"] * 10**6,
+        [CHUNKED, *[b";and more"] * 10**6],
+        [CHUNKED + b"\r\nhello\r\n0\r\n", *[b"X-More: and more\r\n"] * 10**6],
     ],
-    ids=["status line", "headers", "continue"],
+    ids=["status line", "headers", "continue", "chunk", "trailers"],
 )
-def test_headers_that_never_end_are_an_error(
+def test_lines_that_never_end_are_an_error(
     make_http: MakeHttp, silent: Callable[..., str], pieces: list[bytes]
 ) -> None:
-    """Each byte comes in time; the answer never does."""
+    """Each byte comes in time; what is waited for never does."""
     http = make_http(read_timeout=0.2)
     started = time.monotonic()
-    assert type(failure_of(lambda: http.info(f"{silent(*pieces)}/x{SECRETS}"))) is TransferError
+    found = failure_of(lambda: http.read_bytes(f"{silent(*pieces)}/x{SECRETS}"))
+    assert type(found) is TransferError
     assert time.monotonic() - started < 15
+
+
+def test_a_body_of_a_refusal_that_never_comes_is_not_waited_for(
+    make_http: MakeHttp, silent: Callable[..., str]
+) -> None:
+    http = make_http(read_timeout=3)
+    busy = silent(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n")
+    started = time.monotonic()
+    assert "answers 503" in str(failure_of(lambda: http.read_bytes(f"{busy}/x{SECRETS}")))
+    assert time.monotonic() - started < 10
+
+
+def test_what_is_waited_for_a_refusal_is_lost_time_too(proxy: FaultProxy, url: str) -> None:
+    """A gateway that answers 504 when it has waited itself: six times that is too long."""
+    http = HttpFileSystem(retries=Retries(min_wait=0.01, max_wait=0.02, patience=0.5))
+    proxy.fail(Before(lambda: time.sleep(0.4)), times=None)
+    proxy.fail(Status(504), times=None)
+    assert type(failure_of(lambda: http.read_bytes(url))) is TransferError
+    assert len(proxy.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -240,12 +304,39 @@ def test_headers_that_never_end_are_an_error(
         b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n",
         b"\0" * 70_000,
+        b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 0-0/" + b"9" * 5000 + b"\r\n\r\nh",
     ],
 )
 def test_an_answer_that_makes_no_sense_is_an_error(
     http: HttpFileSystem, silent: Callable[..., str], answer: bytes
 ) -> None:
-    failure_of(lambda: http.read_bytes(f"{silent(answer)}/x{SECRETS}"))
+    for ask in (http.read_bytes, http.info):
+        failure_of(lambda ask=ask: ask(f"{silent(answer)}/x{SECRETS}"))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Transfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: chunked ",
+        b"no header\r\nTransfer-Encoding: chunked",
+        b"Content-Length : 500",
+    ],
+)
+def test_an_answer_of_which_it_is_unclear_where_it_ends_is_no_file(
+    http: HttpFileSystem, silent: Callable[..., str], headers: bytes
+) -> None:
+    """The marks of chunks would become part of the file, or the end of it would not be missed."""
+    url = silent(OK + headers + b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n", hangs_up=True)
+    found = failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}"))
+    assert "makes no sense" in str(found)
+
+
+def test_a_length_that_no_file_has_is_not_believed(
+    http: HttpFileSystem, silent: Callable[..., str]
+) -> None:
+    url = silent(OK + b"Content-Length: " + b"9" * 5000 + b"\r\n\r\n")
+    assert http.info(f"{url}/x").size is None
 
 
 def test_a_server_that_is_not_there_is_an_error_soon(http: HttpFileSystem) -> None:

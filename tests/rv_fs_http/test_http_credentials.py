@@ -96,12 +96,17 @@ def test_a_netrc_file_can_be_left_aside(
 
 
 def test_the_default_of_a_netrc_file_is_sent_to_nobody(
-    http: HttpFileSystem, server: Any, netrc: Callable[[str], None]
+    http: HttpFileSystem,
+    make_http: MakeHttp,
+    server: Any,
+    proxy: FaultProxy,
+    netrc: Callable[[str], None],
 ) -> None:
     server.put("file.bin", BODY)
     netrc("machine elsewhere login me password HUSH\ndefault login me password HUSH\n")
     assert http.read_bytes(f"{server.url}/plain/file.bin") == BODY
-    assert sent_to(server, "Authorization") == [None]
+    assert make_http(proxy=proxy.url).read_bytes("http://default/plain/file.bin") == BODY
+    assert sent_to(server, "Authorization") == [None, None]
 
 
 def test_a_netrc_file_that_is_not_understood_is_named_and_not_quoted(
@@ -187,3 +192,13 @@ def test_cookies_of_a_login_stay_with_their_server(
     assert server.codes == [302, 302, 200, 200]
     http.read_bytes(f"{other.url}/plain/file.bin")  # the same host, another port
     assert sent_to(other, "Cookie") == [None]
+
+
+def test_a_user_does_not_go_on_with_another_user_s_session(
+    http: HttpFileSystem, server: Any
+) -> None:
+    server.put("file.bin", BODY)
+    for user in ("one", "another"):
+        url = server.url.replace("://", f"://{user}:HUSH@")
+        assert http.read_bytes(f"{url}/login/file.bin") == BODY
+    assert server.codes == [302, 302, 200] * 2

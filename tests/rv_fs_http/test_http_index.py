@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rv_core.testing import Before, FaultProxy, Status
+from rv_core.testing import Before, FaultProxy, Stall, Status
 from rv_fs_http._index import Entry, entries_of
 
 from rv_core import AccessDeniedError, Kernel, StorageError
@@ -96,11 +96,28 @@ def test_links_may_be_spelled_in_several_ways(link: str) -> None:
         b'[{"name": 5, "type": "file"}]',
         b'{"name": "x", "type": "file"}',
         b"[",
+        b"[" * 100_000,
         b"\x89PNG\r\n\x1a\n\xff\xfe",
     ],
 )
 def test_another_page_is_no_index(page: bytes) -> None:
     assert entries_of(page, FOLDER) is None
+
+
+def test_times_that_are_no_dates_are_not_known() -> None:
+    page = b'[{"name": "x.tif", "type": "file", "mtime": 1700000000, "size": 5}]'
+    assert entries_of(page, FOLDER) == [Entry("x.tif", False, 5)]
+
+
+def test_a_file_is_not_read_to_its_end_to_see_that_it_is_no_index(
+    http: HttpFileSystem, proxy: FaultProxy
+) -> None:
+    """Some servers do not mind a slash behind a file's name."""
+    proxy.fail(Status(200, {}, b"II*\0" + bytes(10**6)), times=None)
+    proxy.fail(Stall(10**5, 60), times=None)
+    with pytest.raises(StorageError, match="does not list its files"):
+        list(http.list_paths(f"{proxy.url}/big.tif/"))
+    assert len(proxy.requests) == 1
 
 
 def test_names_that_are_no_text_survive(http: HttpFileSystem) -> None:

@@ -142,6 +142,23 @@ def test_a_server_that_sends_ranges_of_whatever_it_has_is_found_out(
     assert (tmp_path / "x").read_bytes() == OTHER
 
 
+def test_a_range_of_a_file_whose_size_is_not_told_is_good_for_going_on(
+    http: HttpFileSystem, proxy: FaultProxy, url: str, tmp_path: Path
+) -> None:
+    proxy.fail(Reset(500_000))
+    proxy.fail(SetHeaders({"Content-Range": "bytes 500000-1048575/*"}), when=ranged)
+    http.copy_from(url, tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == BODY
+    assert asked(proxy, "Range") == [None, "bytes=500000-1048575"]
+
+
+def test_the_length_of_a_part_is_not_taken_for_the_size(
+    http: HttpFileSystem, proxy: FaultProxy, url: str
+) -> None:
+    proxy.fail(SetHeaders({"Content-Range": "bytes 0-0/*"}), when=ranged)
+    assert http.info(url).size == len(BODY)
+
+
 def test_a_stream_never_mixes_versions(http: HttpFileSystem, server: Any, url: str) -> None:
     server.put("file.bin", BODY * 4)
     with http.open(url) as stream:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
-from rv_core.testing import FaultProxy, Status
+from rv_core.testing import FaultProxy, Stall, Status
 from rv_fs_http._addresses import is_public
 
 from rv_core import AccessDeniedError, StorageError, TransferError
@@ -75,15 +78,17 @@ def test_no_redirect_leads_away_from_http(
     assert "away from http" in str(failure_of(lambda: http.read_bytes(url)))
 
 
-def test_a_body_of_a_redirect_that_never_ends_is_not_waited_for(
-    http: HttpFileSystem, server: Any, proxy: FaultProxy
+@pytest.mark.parametrize("length", [100, 10**12])
+def test_a_body_of_a_redirect_that_never_comes_is_not_waited_for(
+    http: HttpFileSystem, server: Any, proxy: FaultProxy, length: int
 ) -> None:
     server.put("file.bin", BODY)
-    proxy.fail(
-        Status(302, {"Location": "/plain/file.bin", "Content-Length": str(10**12)}, bytes(10**5)),
-        path="/moved",
-    )
+    headers = {"Location": "/plain/file.bin", "Content-Length": str(length)}
+    proxy.fail(Status(302, headers, bytes(50)), path="/moved", times=None)
+    proxy.fail(Stall(10, 60), path="/moved", times=None)
+    started = time.monotonic()
     assert http.read_bytes(f"{proxy.url}/moved") == BODY
+    assert time.monotonic() - started < 4
 
 
 def test_https_is_read_where_the_certificate_is_trusted(
@@ -195,7 +200,8 @@ def test_private_addresses_are_not_asked_of_a_proxy_either(
     http = make_http(refuse_private=True, proxy=proxy.url)
     assert http.read_bytes("http://public.example/plain/file.bin") == BODY
     proxy.requests.clear()
-    for host in ("169.254.169.254", "[::1]", "localhost", "a.localhost"):
+    other_spellings = ("2852039166", "0xa9fea9fe", "127.1", "0177.0.0.1")
+    for host in ("169.254.169.254", "[::1]", "localhost", "a.localhost", *other_spellings):
         found = failure_of(lambda host=host: http.read_bytes(f"http://{host}/x{SECRETS}"))
         assert isinstance(found, AccessDeniedError)
     assert proxy.requests == []
@@ -245,3 +251,33 @@ def test_a_proxy_that_is_not_there_is_an_error(make_http: MakeHttp) -> None:
         for scheme in ("http", "https"):
             url = f"{scheme}://somewhere.invalid/x{SECRETS}"
             assert isinstance(failure_of(lambda url=url: http.read_bytes(url)), TransferError)
+
+
+@pytest.mark.parametrize("url", ["ftp://me:HUSH@proxy", "http://me:HUSH@proxy:port"])
+def test_a_proxy_that_cannot_be_used_is_what_is_named(make_http: MakeHttp, url: str) -> None:
+    http = make_http(proxy=url)
+    assert "proxy" in str(failure_of(lambda: http.read_bytes("http://somewhere.invalid/x")))
+
+
+def test_hosts_that_need_no_proxy_are_nobody_else_s_business(
+    make_http: MakeHttp, server: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes them into the environment, for a moment, shows them to all other threads."""
+    server.put("file.bin", BODY)
+    http = make_http(proxy=proxy.url, no_proxy="direct.invalid, .local, 127.0.0.0/8")
+
+    def put(name: bytes, value: bytes) -> None:
+        raise AssertionError(f"{name!r} is written into the environment")
+
+    def by_proxy(host: str) -> bool:
+        proxy.requests.clear()
+        with suppress(StorageError):
+            http.read_bytes(f"http://{host}/plain/file.bin")
+        return len(proxy.requests) > 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "putenv", put)
+        assert by_proxy("somewhere.invalid")
+        for host in ("direct.invalid", "a.direct.invalid", "a.local", f"127.0.0.1:{server.port}"):
+            assert not by_proxy(host), host
+    assert len(server.requests) == 2

@@ -25,7 +25,10 @@ DENIED: Final = (401, 403, 407)
 _MAY_PASS: Final = (408, 425, 429)
 _STAYS: Final = (501, 505)  # what the server cannot do it will not be able to do in a second
 
-_CONTENT_RANGE: Final = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)\s*\Z", re.IGNORECASE)
+_CONTENT_RANGE: Final = re.compile(
+    r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18}|\*)\s*\Z", re.IGNORECASE
+)
+_LENGTH: Final = re.compile(r"\d{1,18}\Z")
 # RFC 9110, 8.8.2.2: a file that was changed so long before the answer was made has not been
 # changed twice in the second that its date tells. The minute is RFC 7232's, for slow clocks.
 _SETTLED: Final = timedelta(seconds=60)
@@ -33,17 +36,20 @@ _SETTLED: Final = timedelta(seconds=60)
 Headers = Mapping[str, str]
 
 
-def info_of(headers: Headers, size: int | None = None) -> FileInfo:
-    """What headers say of the file; its size as well, if an earlier reading gave none."""
-    if size is None and not encoding_of(headers):
-        size = length_of(headers)
+def info_of(headers: Headers, size: int | None) -> FileInfo:
+    """What headers say of a file of that size."""
     return FileInfo(size, time_of(headers.get("Last-Modified")), headers.get("ETag"))
 
 
 def length_of(headers: Headers) -> int | None:
     """The length of the body as it is sent."""
     length = headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() and "Transfer-Encoding" not in headers else None
+    return int(length) if _LENGTH.match(length) and "Transfer-Encoding" not in headers else None
+
+
+def size_of(headers: Headers) -> int | None:
+    """The size of the file that is sent whole."""
+    return None if encoding_of(headers) else length_of(headers)
 
 
 def encoding_of(headers: Headers) -> str:
@@ -113,8 +119,9 @@ def time_of(header: str | None) -> datetime | None:
         return None
 
 
-def refusal(response: urllib3.BaseHTTPResponse, shown: str) -> StorageError:
-    """The error that an answer amounts to which is not what was asked for."""
+def refusal(response: urllib3.BaseHTTPResponse, shown: str, waited: float) -> StorageError:
+    """The error that an answer amounts to which is not what was asked for, and that took
+    ``waited`` seconds."""
     code = response.status
     # The reason is the server's own text: what it quotes of the request is not told on.
     said = f"the server answers {code}"
@@ -130,6 +137,7 @@ def refusal(response: urllib3.BaseHTTPResponse, shown: str) -> StorageError:
             f"cannot read {shown}: {said}",
             hint="try again later",
             retry_after=_retry_after(response.headers),
+            stalled=waited,
         )
     return StorageError(f"cannot read {shown}: {said}, not with the file")
 

@@ -1,8 +1,7 @@
-"""Connections that come about in time, to addresses that are allowed, and answer in time."""
+"""Connections that come about in time, to addresses that are allowed."""
 
 from __future__ import annotations
 
-import http.client
 import os
 import socket
 import sys
@@ -17,6 +16,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.connection import create_connection
 
 from rv_fs_http._addresses import is_public
+from rv_fs_http._responses import Response
 from rv_fs_http._urls import Origin
 
 if TYPE_CHECKING:
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
 _HOSTS_KEPT: Final = 32
 _KEPT_TO_A_HOST: Final = 256
 """As many as anybody uses at once: of each that is too many, urllib3 warns."""
-
-
-_PROXY_VARIABLES: Final = ("http_proxy", "https_proxy", "all_proxy")
-
-
-def may_have_proxies() -> bool:
-    """Whether this environment may want a proxy to be used: to ask it in full takes as long as a
-    small request."""
-    if sys.platform in ("win32", "darwin"):
-        return True  # they have settings of the system, too
-    return any(name in os.environ or name.upper() in os.environ for name in _PROXY_VARIABLES)
 
 
 class UnconnectedError(Exception):
@@ -48,96 +37,51 @@ class UnconnectedError(Exception):
         self.refused = refused
 
 
-class Connections(HTTPAdapter):
+class Connections:
     """The connections of a process, kept for the next request, directly or by proxies. Of requests
     it is what knows the kinds of proxies; requests are sent by urllib3. May be used from several
     threads at once."""
 
     def __init__(self, refuse_private: bool) -> None:
         self._kinds = _PUBLIC_POOLS if refuse_private else _POOLS
-        super().__init__(_HOSTS_KEPT, _KEPT_TO_A_HOST)
-
-    def init_poolmanager(self, *arguments: Any, **named: Any) -> None:
-        super().init_poolmanager(*arguments, **named)
-        self.poolmanager.pool_classes_by_scheme = self._kinds
-
-    def proxy_manager_for(self, proxy: str, **named: Any) -> Any:
-        manager = super().proxy_manager_for(proxy, **named)
-        if not proxy.lower().startswith("socks"):
-            # The proxy itself may well have a private address.
-            manager.pool_classes_by_scheme = _POOLS
-        return manager
+        self._by_proxy = HTTPAdapter(_HOSTS_KEPT, _KEPT_TO_A_HOST)
+        self._pools: dict[tuple[Origin, str | None, str], HTTPConnectionPool] = {}
+        self._lock = threading.Lock()
 
     def pool(self, place: Origin, proxy: str | None, bundle: str) -> HTTPConnectionPool:
-        """Those to a place. ``bundle``: a file, or a folder, of certificates to trust."""
-        manager: PoolManager = self.poolmanager
-        if proxy is not None:
-            manager = self.proxy_manager_for(proxy if "://" in proxy else f"http://{proxy}")
+        """Those to a place. ``bundle``: a file, or a folder, of certificates to trust. Raises what
+        urllib3 and requests do for a proxy that cannot be used."""
+        key = place, proxy, bundle
+        found = self._pools.get(key)
+        if found is None:
+            with self._lock:
+                found = self._pools.setdefault(key, self._made(place, proxy, bundle))
+                if len(self._pools) > _HOSTS_KEPT:  # what is in use is not closed by that
+                    del self._pools[next(iter(self._pools))]
+        return found
+
+    def _made(self, place: Origin, proxy: str | None, bundle: str) -> HTTPConnectionPool:
         trust = {} if place.scheme == "http" else _trusting(bundle)
+        if proxy is None:
+            kind: type[HTTPConnectionPool] = self._kinds[place.scheme]
+            return kind(place.host, place.port, maxsize=_KEPT_TO_A_HOST, **trust)
+        url = proxy if "://" in proxy else f"http://{proxy}"
+        manager: PoolManager = self._by_proxy.proxy_manager_for(url)
+        if not url.lower().startswith("socks"):
+            # The proxy itself may well have a private address.
+            manager.pool_classes_by_scheme = _POOLS
         return manager.connection_from_host(place.host, place.port, place.scheme, trust)
 
 
-def _trusting(bundle: str) -> dict[str, str]:
-    kind = "ca_cert_dir" if os.path.isdir(bundle) else "ca_certs"  # noqa: PTH112  of each request
+def _trusting(bundle: str) -> dict[str, Any]:
+    kind = "ca_cert_dir" if os.path.isdir(bundle) else "ca_certs"  # noqa: PTH112
     return {"cert_reqs": "CERT_REQUIRED", kind: bundle}
-
-
-class _HurriedResponse(http.client.HTTPResponse):
-    """One whose headers are there within the read timeout: that starts anew with every byte."""
-
-    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:
-        self._patience = sock.gettimeout()
-        super().__init__(sock, *arguments, **named)
-
-    def begin(self) -> None:
-        stream: Any = self.fp
-        if self._patience is None or _is_all_there(stream.peek(1)):
-            super().begin()
-            return
-        hurried: Any = _HurriedLines(stream, self._patience)
-        self.fp = hurried
-        try:
-            super().begin()
-        finally:
-            if self.fp is hurried:
-                self.fp = stream
-
-
-def _is_all_there(start: bytes) -> bool:
-    """Whether an answer's headers came in one piece, as most do: then there is nothing to hurry.
-    Those of a 1xx answer do not count, which is followed by another."""
-    return b"\r\n\r\n" in start and start[:7] == b"HTTP/1." and start[8:10] != b" 1"
-
-
-class _HurriedLines:
-    """The lines of a stream, as long as they come in time."""
-
-    def __init__(self, stream: Any, seconds: float) -> None:
-        self._stream = stream
-        self._seconds = seconds
-        self._end = time.monotonic() + seconds
-
-    def readline(self, limit: int = -1) -> bytes:
-        line = bytearray()
-        while limit < 0 or len(line) < limit:
-            ready = self._stream.peek(1)
-            if time.monotonic() > self._end:
-                raise TimeoutError(f"no whole answer within {self._seconds:g} s")
-            wanted = len(ready) if limit < 0 else min(len(ready), limit - len(line))
-            end = ready.find(b"\n", 0, wanted) + 1
-            line += self._stream.read(end or wanted)
-            if end or not ready:
-                break
-        return bytes(line)
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 class _Connecting(HTTPConnection):
     """Resolves the name once, within the connect timeout, and connects to what was found then."""
 
-    response_class = _HurriedResponse
+    response_class = Response
     refuses_private: ClassVar[bool] = False
 
     def _new_conn(self) -> socket.socket:

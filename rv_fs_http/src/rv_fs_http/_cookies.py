@@ -17,28 +17,28 @@ _MOST: Final = 50
 
 
 class Cookies:
-    """A jar for each scheme, host and port: what one of them gave goes to that one only, whatever
-    it says itself of where it should go."""
+    """A jar for each scheme, host and port, and for each we are there: what one of them gave goes
+    to that one only, whatever it says itself of where it should go."""
 
     def __init__(self) -> None:
-        self._jars: dict[Origin, RequestsCookieJar] = {}
+        self._jars: dict[tuple[Origin, str | None], RequestsCookieJar] = {}
         self._lock = threading.Lock()
 
-    def header(self, url: str, place: Origin) -> str | None:
-        """The value of ``Cookie`` for a request."""
-        jar = self._jars.get(place)
+    def header(self, url: str, place: Origin, known: str | None) -> str | None:
+        """The value of ``Cookie`` for a request; ``known``: its ``Authorization``."""
+        jar = self._jars.get((place, known))
         if jar is None:
             return None
         request = SimpleNamespace(url=url, headers={})
         found: str | None = get_cookie_header(jar, request)  # type: ignore[no-untyped-call]
         return found
 
-    def keep(self, url: str, place: Origin, response: BaseHTTPResponse) -> None:
+    def keep(self, url: str, place: Origin, known: str | None, response: BaseHTTPResponse) -> None:
         """Keep what a response gives us, if it does."""
         if "Set-Cookie" not in response.headers:
             return
         with self._lock:
-            jar = self._jars.setdefault(place, RequestsCookieJar())
+            jar = self._jars.setdefault((place, known), RequestsCookieJar())
         request = SimpleNamespace(url=url, headers={})
         extract_cookies_to_jar(jar, request, response)  # type: ignore[no-untyped-call]
         if len(jar) > _MOST:

@@ -37,14 +37,15 @@ from rv_core import (
     without_secrets,
 )
 from rv_fs_http._answers import MISSING, WHOLE, refusal
-from rv_fs_http._index import Entry, entries_of
+from rv_fs_http._index import Entry, entries_of, may_be_index
 from rv_fs_http._listing import NoIndexError, files_below
-from rv_fs_http._requests import Requester
+from rv_fs_http._requests import Asked, Requester
 from rv_fs_http._settings import HttpSettings
 from rv_fs_http._source import HttpSource, UnchangedError
 from rv_fs_http._urls import as_folder, name_below, names_folder, uri_below
 
 _READ_BYTES: Final = 1 << 18
+_START_BYTES: Final = 1024
 _RANGES_AT_ONCE: Final = 8
 
 
@@ -253,34 +254,40 @@ class HttpFileSystem(FileSystem):
         """The entries of a folder's index; ``None`` where there is no such folder."""
 
         def attempt() -> tuple[bytes, str] | None:
-            answer = self._requester.get(folder)
+            answer = self._requester.get(asked)
             try:
                 if answer.status in MISSING:
                     return None
                 if answer.status not in WHOLE:
-                    raise refusal(answer.response, shown)
+                    raise refusal(answer.response, asked.shown, answer.seconds)
                 piece = HttpSource(self._requester, folder).whole(answer)
             except BaseException:
                 answer.done()
                 raise
             held = bytearray()
-            _read_all(piece, held, shown)
+            _read_all(piece, held, asked.shown, may_be_index)
             return bytes(held), answer.url
 
-        shown = without_secrets(folder)
+        asked = Asked.of(folder)
         found = self._retries(attempt)
         if found is None:
             return None
         entries = entries_of(*found)
         if entries is None:
             raise NoIndexError(
-                f"cannot list {shown}: this server does not list its files",
+                f"cannot list {asked.shown}: this server does not list its files",
                 hint="name each file, or use storage that lists, such as s3://",
             )
         return entries
 
 
-def _read_all(piece: Piece, held: bytearray, shown: str) -> None:
+def _read_all(
+    piece: Piece,
+    held: bytearray,
+    shown: str,
+    goes_on: Callable[[bytes], bool] = lambda start: True,
+) -> None:
+    """Read a body, as long as ``goes_on`` of its first bytes."""
     guard = SpeedGuard(f"reading {shown}")
     try:
         while True:
@@ -290,6 +297,8 @@ def _read_all(piece: Piece, held: bytearray, shown: str) -> None:
                 return
             guard.saw(len(data), time.monotonic() - asked)
             held += data
+            if not goes_on(bytes(held[:_START_BYTES])):
+                return
     finally:
         piece.body.close()
 

@@ -5,6 +5,7 @@ Known are nginx's (HTML and JSON), Apache's and that of Python's http.server.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ class Entry:
     last_modified: datetime | None = None
 
 
+def may_be_index(start: bytes) -> bool:
+    """Whether a page that begins so may be one: a file of any size is sent by servers that do not
+    mind a slash behind its name."""
+    return start.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"", b"<", b"[")
+
+
 def entries_of(page: bytes, url: str) -> list[Entry] | None:
     """What an index names directly in its folder, ``url``; ``None`` for a page that is no index.
 
@@ -59,7 +66,7 @@ def _of_json(text: str) -> list[Entry] | None:
     try:
         listed = json.loads(text)
         return list(_entries(listed))
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 
@@ -70,12 +77,12 @@ def _entries(listed: list[dict[str, Any]]) -> Iterator[Entry]:
             raise TypeError(name)
         if kind in _JSON_TYPES and name not in ("", ".", ".."):
             is_folder = _JSON_TYPES[kind]
-            size = None if is_folder else each.get("size")
+            size, changed = (None, None) if is_folder else (each.get("size"), each.get("mtime"))
             yield Entry(
                 name,
                 is_folder,
                 size if isinstance(size, int) and size >= 0 else None,
-                None if is_folder else time_of(each.get("mtime")),
+                time_of(changed) if isinstance(changed, str) else None,
             )
 
 

@@ -22,7 +22,8 @@ class Netrc:
         """User and password for a host. The file's ``default`` entry is for no host: it would be
         sent to every server there is."""
         file = self._file()
-        entry = file.hosts.get(host) if file is not None else None
+        # netrc keeps it under that name, which a host may have as well.
+        entry = file.hosts.get(host) if file is not None and host != "default" else None
         return None if entry is None else (entry[0], entry[2] or "")
 
     def _file(self) -> netrc | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,20 +14,16 @@ from urllib.request import getproxies_environment
 
 import attrs
 import urllib3
-from requests.utils import (
-    DEFAULT_CA_BUNDLE_PATH,
-    get_environ_proxies,
-    select_proxy,
-    should_bypass_proxies,
-)
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from rv_core import AccessDeniedError, StorageError, TransferError, without_secrets
 from rv_fs_http._addresses import is_public
-from rv_fs_http._body import Body
-from rv_fs_http._connections import Connections, UnconnectedError, may_have_proxies
+from rv_fs_http._body import drain
+from rv_fs_http._connections import Connections, UnconnectedError
 from rv_fs_http._cookies import Cookies
 from rv_fs_http._credentials import Credentials, take_from
-from rv_fs_http._quiet_logs import quiet
+from rv_fs_http._proxies import proxy_of
+from rv_fs_http._quiet_logs import QUIET, keep_queries_out
 from rv_fs_http._settings import HttpSettings
 from rv_fs_http._urls import Origin, normal, target_of, unusable
 
@@ -41,11 +38,39 @@ _HEADERS: Final = {
 
 
 @attrs.frozen
+class Asked:
+    """A URI, taken apart once for all requests that are made for it.
+
+    ``url``: as it is sent, to ``place``. ``shown``: as messages may show it. ``authorization``:
+    what the URI itself says of who we are.
+    """
+
+    url: str
+    place: Origin
+    shown: str
+    authorization: str | None = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, uri: str) -> Asked:
+        """Raises `StorageError` for what is no URL."""
+        shown = without_secrets(uri)
+        try:
+            url, authorization = take_from(uri)
+        except ValueError:
+            url, authorization = "", None
+        if not url:
+            raise unusable(shown)
+        url = normal(url, shown)
+        return cls(url, _place(url, shown), shown, authorization)
+
+
+@attrs.frozen
 class Answer:
-    """An answer, its body unread, and the URL it came from in the end."""
+    """An answer, its body unread, the URL it came from in the end, and the seconds it took."""
 
     response: urllib3.BaseHTTPResponse
     url: str
+    seconds: float
     was_redirected: bool = False
 
     @property
@@ -58,7 +83,7 @@ class Answer:
 
     def done(self) -> None:
         """Give the connection back if little is left of the body, hang up otherwise."""
-        Body(self.response, "").drain()
+        drain(self.response)
 
 
 @attrs.frozen
@@ -87,9 +112,10 @@ class Requester:
         )
         self._connections_of: tuple[int, Connections] | None = None
         self._cookies = Cookies()
+        keep_queries_out()
 
     def get(
-        self, uri: str, headers: Mapping[str, str] | None = None, *, at: str | None = None
+        self, asked: Asked, headers: Mapping[str, str] | None = None, *, at: str | None = None
     ) -> Answer:
         """The answer to a GET, whatever its status; the caller closes it.
 
@@ -97,27 +123,25 @@ class Requester:
         redirects are followed, to http and https, never from https to http. Raises
         `TransferError` where another try may help, and `StorageError` for anything else.
         """
-        shown = without_secrets(uri)
-        url, of_url = _taken_from(uri)
-        url = normal(url)
-        asked = _place(url, shown)
-        url = at or url
+        url, place = asked.url, asked.place
+        if at is not None:
+            url, place = at, _place(at, asked.shown)
+        began = time.monotonic()
         for hops in range(MAX_REDIRECTS + 1):
-            place = _place(url, shown)
-            every = {**self._headers, **(headers or {})}
-            authorization = self._credentials.header(place, asked, of_url)
+            every = {**self._headers, **headers} if headers else self._headers.copy()
+            authorization = self._credentials.header(place, asked.place, asked.authorization)
             if authorization is not None:
                 every["Authorization"] = authorization
-            response = self._send(url, place, every, shown)
-            location = response.headers.get("Location")
-            if response.status not in _REDIRECTS or location is None:
-                return Answer(response, url, hops > 0)
+            response = self._send(url, place, every, asked.shown, began)
+            if response.status not in _REDIRECTS or "Location" not in response.headers:
+                return Answer(response, url, time.monotonic() - began, hops > 0)
             try:
-                url = _next(url, location, shown)
+                url = _next(url, response.headers["Location"], asked.shown)
             finally:
-                Answer(response, url).done()
+                drain(response)
+            place = _place(url, asked.shown)
         raise StorageError(
-            f"cannot read {shown}: the server redirects more than {MAX_REDIRECTS} times",
+            f"cannot read {asked.shown}: the server redirects more than {MAX_REDIRECTS} times",
             hint="it may send us in circles; ask its owner, or name the last address itself",
         )
 
@@ -128,59 +152,63 @@ class Requester:
     def way_of(self, uri: str, condition: Mapping[str, str]) -> Way | None:
         """How another program gets at ranges of a file, which must fulfil a condition; ``None``
         where it could not do so as we do. Asks the server for a byte, and raises as `get` does."""
-        if self._settings.refuse_private:
+        settings = self._settings
+        if settings.refuse_private:
             return None
-        url, of_url = _taken_from(uri)
-        url = normal(url)
-        place = _place(url, without_secrets(uri))
-        proxy = self._proxy(url)
-        if self._cookies.header(url, place):
-            return None
+        asked = Asked.of(uri)
+        url, place = asked.url, asked.place
+        proxy = proxy_of(url, place, settings.proxy, settings.no_proxy)
         if proxy is None and getproxies_environment():
             return None  # it would use one all the same
-        answer = self.get(uri, {"Range": "bytes=0-0", **condition})
+        authorization = self._credentials.header(place, place, asked.authorization)
+        if self._cookies.header(url, place, authorization):
+            return None
+        answer = self.get(asked, {"Range": "bytes=0-0", **condition})
         answer.done()
         if answer.was_redirected or answer.status != PARTIAL:
             return None
-        authorization = self._credentials.header(place, place, of_url)
-        return Way(url, authorization, proxy, self._bundle(place, without_secrets(uri)))
+        return Way(url, authorization, proxy, self._bundle(place, asked.shown))
 
     def _send(
-        self, url: str, place: Origin, headers: dict[str, str], shown: str
+        self, url: str, place: Origin, headers: dict[str, str], shown: str, began: float
     ) -> urllib3.BaseHTTPResponse:
-        proxy = self._proxy(url)
-        if proxy is not None and self._settings.refuse_private and not _may_be_public(place.host):
+        settings = self._settings
+        proxy = proxy_of(url, place, settings.proxy, settings.no_proxy)
+        if proxy is not None and settings.refuse_private and not _may_be_public(place.host):
             raise _private(shown, f"{place.host} is not on the public network")
         bundle = self._bundle(place, shown)
-        if cookie := self._cookies.header(url, place):
+        known = headers.get("Authorization")
+        if cookie := self._cookies.header(url, place, known):
             headers["Cookie"] = cookie
         # A proxy is told the whole URL, a server its path.
         target = url if proxy is not None and place.scheme == "http" else target_of(url)
-        began = time.monotonic()
+        pool = None
+        QUIET.asking = True
         try:
-            with quiet():
-                response = (
-                    self._connections()
-                    .pool(place, proxy, bundle)
-                    .urlopen(
-                        "GET",
-                        target,
-                        headers=headers,
-                        timeout=self._timeout,
-                        retries=False,
-                        redirect=False,
-                        assert_same_host=False,
-                        preload_content=False,
-                        decode_content=False,
-                    )
-                )
+            pool = self._connections().pool(place, proxy, bundle)
+            response = pool.urlopen(
+                "GET",
+                target,
+                headers=headers,
+                timeout=self._timeout,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                preload_content=False,
+                decode_content=False,
+            )
         except UnconnectedError as error:
             failure = _unconnected(error, shown, time.monotonic() - began)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            failure = self._failure(error, shown, time.monotonic() - began)
+            if pool is None:
+                failure = _useless_proxy(shown)
+            else:
+                failure = self._failure(error, shown, time.monotonic() - began)
         else:
-            self._cookies.keep(url, place, response)
+            self._cookies.keep(url, place, known, response)
             return response
+        finally:
+            QUIET.asking = False
         # Outside, so that the error is not chained to one that spells out the URL.
         raise failure
 
@@ -190,17 +218,8 @@ class Requester:
             self._connections_of = pid, Connections(self._settings.refuse_private)
         return self._connections_of[1]
 
-    def _proxy(self, url: str) -> str | None:
-        settings = self._settings
-        if settings.proxy is None:
-            if not may_have_proxies():
-                return None
-            return select_proxy(url, get_environ_proxies(url, no_proxy=settings.no_proxy))
-        if should_bypass_proxies(url, no_proxy=settings.no_proxy):
-            return None
-        return settings.proxy
-
     def _bundle(self, place: Origin, shown: str) -> str:
+        """The certificates to trust; none where nothing is encrypted."""
         if place.scheme == "http":
             return ""
         if self._settings.ca_bundle is not None:
@@ -218,7 +237,7 @@ class Requester:
     def _failure(self, error: Exception, shown: str, seconds: float) -> StorageError:
         known = urllib3.exceptions
         if isinstance(error, known.ProxyError):
-            if "407" in str(error.original_error):
+            if "failed: 407" in str(error.original_error):
                 return AccessDeniedError(
                     f"cannot reach {shown}: the proxy wants credentials",
                     hint="they are part of its URL: http://user:password@proxy:3128",
@@ -235,7 +254,7 @@ class Requester:
         if isinstance(error, known.ReadTimeoutError):
             why = f"no answer within {self._settings.read_timeout:g} s"
             return _unreachable(shown, why, seconds)
-        if isinstance(error, known.ConnectTimeoutError):  # of a handshake
+        if type(error) is known.ConnectTimeoutError:  # of a handshake
             why = f"no connection within {self._settings.connect_timeout:g} s"
             return _unreachable(shown, why, seconds)
         if isinstance(error, known.InvalidHeader):
@@ -264,14 +283,6 @@ def _next(url: str, location: str, shown: str) -> str:
     return normal(target, shown)
 
 
-def _taken_from(uri: str) -> tuple[str, str | None]:
-    try:
-        return take_from(uri)
-    except ValueError:
-        pass
-    raise unusable(uri)
-
-
 def _place(url: str, shown: str) -> Origin:
     try:
         return Origin.of(url)
@@ -282,6 +293,8 @@ def _place(url: str, shown: str) -> Origin:
 
 def _may_be_public(host: str) -> bool:
     """Whether a host that a proxy connects to is not known to be a private one."""
+    with suppress(OSError):
+        host = socket.inet_ntoa(socket.inet_aton(host))  # 127.1 and 2130706433 are 127.0.0.1
     try:
         return is_public(host)
     except ValueError:  # a name, which the proxy resolves
@@ -299,6 +312,14 @@ def _unconnected(error: UnconnectedError, shown: str, seconds: float) -> Storage
 def _private(shown: str, why: str) -> StorageError:
     return AccessDeniedError(
         f"cannot read {shown}: {why}", hint="[http] refuse_private is what forbids it"
+    )
+
+
+def _useless_proxy(shown: str) -> StorageError:
+    return StorageError(
+        f"cannot reach {shown}: the proxy that is set cannot be used",
+        hint="[http] proxy or the variables http_proxy, https_proxy and all_proxy name it, such as "
+        "http://proxy:3128; socks5:// needs requests[socks]",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from rv_core.transfers import Body as AnyBody
 from rv_core.transfers import ChangedError, Piece
 
-from rv_core import FileInfo, NotFoundError, StorageError, same_version, without_secrets
+from rv_core import FileInfo, NotFoundError, StorageError, same_version
 from rv_fs_http._answers import (
     WHOLE,
     condition,
@@ -19,10 +19,11 @@ from rv_fs_http._answers import (
     length_of,
     range_of,
     refusal,
+    size_of,
     validator_of,
 )
 from rv_fs_http._body import Body, Unpacked
-from rv_fs_http._requests import Answer, Requester
+from rv_fs_http._requests import Answer, Asked, Requester
 from rv_fs_http._urls import names_folder, split
 
 _PARTIAL: Final = 206
@@ -41,7 +42,9 @@ class UnchangedError(Exception):
 
 
 class HttpSource:
-    """A `RangeSource`. ``known``: a version that is not wanted again: `UnchangedError` then.
+    """A `RangeSource`; making it raises `StorageError` for what is no URL.
+
+    ``known``: a version that is not wanted again: `UnchangedError` then.
 
     ``refused``: whether the server turned a range down after it had begun to send the whole.
     """
@@ -49,7 +52,8 @@ class HttpSource:
     def __init__(self, requester: Requester, uri: str, known: FileInfo | None = None) -> None:
         self._requester = requester
         self._uri = uri
-        self._shown = without_secrets(uri)
+        self._asked = Asked.of(uri)
+        self._shown = self._asked.shown
         self._known = known
         self._version: tuple[FileInfo, str | None] | None = None
         self._at: str | None = None
@@ -78,24 +82,25 @@ class HttpSource:
         signed URLs are often good for GET alone."""
         answer = self._ask({"Range": "bytes=0-0"})
         try:
-            size = range_of(answer.headers)[2]
-            if answer.status == _PARTIAL and range_of(answer.headers)[:2] == (0, 1):
-                if not encoding_of(answer.headers):
-                    return info_of(answer.headers, size)
-            elif answer.status in WHOLE:
-                return info_of(answer.headers)
+            headers = answer.headers
+            start, stop, size = range_of(headers)
+            if answer.status in WHOLE:
+                return info_of(headers, size_of(headers))
+            if answer.status == _PARTIAL and (start, stop) == (0, 1):
+                if size is not None and not encoding_of(headers):
+                    return info_of(headers, size)
             elif answer.status == _UNSATISFIABLE and size == 0:
-                return info_of(answer.headers, 0)
+                return info_of(headers, 0)
             elif answer.status not in (_PARTIAL, _UNSATISFIABLE):
-                raise refusal(answer.response, self._shown)
+                raise refusal(answer.response, self._shown, answer.seconds)
         finally:
             answer.done()
         # Of ranges it says nothing that makes sense, but it may well have the file.
         answer = self._ask({})
         try:
             if answer.status not in WHOLE:
-                raise refusal(answer.response, self._shown)
-            return info_of(answer.headers)
+                raise refusal(answer.response, self._shown, answer.seconds)
+            return info_of(answer.headers, size_of(answer.headers))
         finally:
             answer.done()
 
@@ -121,10 +126,10 @@ class HttpSource:
         several mirrors; where that does not serve any more, from the start."""
         at = self._at
         try:
-            answer = self._requester.get(self._uri, wanted, at=at)
+            answer = self._requester.get(self._asked, wanted, at=at)
             if at is not None and answer.status not in _SERVED:
                 answer.done()
-                answer, at = self._requester.get(self._uri, wanted), None
+                answer, at = self._requester.get(self._asked, wanted), None
         except StorageError:
             self._at = None
             raise
@@ -151,30 +156,29 @@ class HttpSource:
             size = range_of(answer.headers)[2]
             if start == 0 and size == 0 and version is None:
                 info = info_of(answer.headers, 0)
-                return Piece(0, 0, info, Body(answer.response, self._uri, 0), False)
+                return Piece(0, 0, info, Body(answer.response, self._shown, 0), False)
             if version is not None and size != version.size:
                 raise self._changed()
         self.refused = self._was_split and ranged
-        raise refusal(answer.response, self._shown)
+        raise refusal(answer.response, self._shown, answer.seconds)
 
     def whole(self, answer: Answer, version: FileInfo | None = None, ranged: bool = False) -> Piece:
         """An answer that is the whole file; ``ranged``: though a range was asked for."""
         headers = answer.headers
-        info = info_of(headers)
+        encoding, length = encoding_of(headers), length_of(headers)
+        info = info_of(headers, None if encoding else length)
         if version is None and self._known is not None and same_version(info, self._known):
             raise UnchangedError
         if ranged and version is not None and is_other(info, version):
             raise self._changed()
-        encoding = encoding_of(headers)
         if encoding not in ("", "gzip", "x-gzip"):
             raise StorageError(
                 f"cannot read {self._shown}: the server sends it encoded as {encoding!r}, "
                 "although it is asked not to",
                 hint="its settings, or those of a proxy on the way, are at fault",
             )
-        body: AnyBody = Body(answer.response, self._uri, length_of(headers))
-        if encoding:
-            body = Unpacked(body, self._uri)  # type: ignore[arg-type]
+        sent = Body(answer.response, self._shown, length, answer.seconds)
+        body: AnyBody = Unpacked(sent, self._shown) if encoding else sent
         validator = None if encoding else validator_of(headers)
         self._version = info, validator
         ranges = validator is not None and "bytes" in headers.get("Accept-Ranges", "").lower()
@@ -201,7 +205,7 @@ class HttpSource:
             raise StorageError(
                 f"cannot read {self._shown}: the server sends ranges of an encoded file"
             )
-        body = Body(answer.response, self._uri, behind - first)
+        body = Body(answer.response, self._shown, behind - first, answer.seconds)
         return Piece(first, behind, info, body, self._validator_of(info) is not None)
 
     def _validator_of(self, version: FileInfo | None) -> str | None:

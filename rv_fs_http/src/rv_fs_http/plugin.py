@@ -20,6 +20,7 @@ def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem | None:
         from rv_fs_http._filesystem import HttpFileSystem
         from rv_fs_http._settings import HttpSettings
 
-        found = _of_kernel[kernel] = HttpFileSystem(HttpSettings.from_config(kernel.config))
+        found = HttpFileSystem(HttpSettings.from_config(kernel.config))
         found.cache = kernel.cache
+        found = _of_kernel.setdefault(kernel, found)  # another thread may have come before
     return found if found.matches_uri(uri) else None
