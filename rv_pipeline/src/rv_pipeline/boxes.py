@@ -173,10 +173,13 @@ def _greedy(boxes: Found, threshold: float) -> Indices:
             start += 8 * _BATCH
             continue
         # Among themselves first, one after the other; what then stays rules out what comes after.
-        same = np.triu(iou(boxes[batch], boxes[batch]) > threshold, k=1)
-        for place in np.flatnonzero(same.any(axis=1)).tolist():
-            if alive[batch[place]]:
-                alive[batch[same[place]]] = False
+        one, other = overlapping(boxes[batch], boxes[batch])
+        rival = (one < other) & (pair_iou(boxes[batch[one]], boxes[batch[other]]) > threshold)
+        for better, worse in zip(
+            batch[one[rival]].tolist(), batch[other[rival]].tolist(), strict=True
+        ):
+            if alive[better]:
+                alive[worse] = False
         start = int(batch[-1]) + 1
         kept = batch[alive[batch]]
         for piece in np.array_split(kept, max(1, len(kept) // 64)):
