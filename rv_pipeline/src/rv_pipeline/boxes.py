@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Found = NDArray[np.float64]
     Indices = NDArray[np.int64]
 
+_FEW: Final = 64  # boxes of which a matrix is quicker than an index
 _BATCH: Final = 512  # of boxes to ask an index for: pairs of boxes that all overlap stay few
 
 
@@ -165,7 +166,7 @@ def _greedy(boxes: Found, threshold: float) -> Indices:
     alive = np.ones(len(boxes), np.bool_)
     if threshold >= 1:
         return np.flatnonzero(alive)
-    tree = shapely.STRtree(polygons(boxes))
+    tree = shapely.STRtree(polygons(boxes)) if len(boxes) > _BATCH else None
     start = 0
     while start < len(boxes):
         batch = start + np.flatnonzero(alive[start : start + 8 * _BATCH])[:_BATCH]
@@ -173,14 +174,13 @@ def _greedy(boxes: Found, threshold: float) -> Indices:
             start += 8 * _BATCH
             continue
         # Among themselves first, one after the other; what then stays rules out what comes after.
-        one, other = overlapping(boxes[batch], boxes[batch])
-        rival = (one < other) & (pair_iou(boxes[batch[one]], boxes[batch[other]]) > threshold)
-        for better, worse in zip(
-            batch[one[rival]].tolist(), batch[other[rival]].tolist(), strict=True
-        ):
+        one, other = _rivals(boxes[batch], threshold)
+        for better, worse in zip(batch[one].tolist(), batch[other].tolist(), strict=True):
             if alive[better]:
                 alive[worse] = False
         start = int(batch[-1]) + 1
+        if tree is None:
+            continue
         kept = batch[alive[batch]]
         for piece in np.array_split(kept, max(1, len(kept) // 64)):
             one, other = tree.query(polygons(boxes[piece]))
@@ -189,3 +189,13 @@ def _greedy(boxes: Found, threshold: float) -> Indices:
             one, other = one[later], other[later]
             alive[other[pair_iou(boxes[one], boxes[other]) > threshold]] = False
     return np.flatnonzero(alive)
+
+
+def _rivals(boxes: Found, threshold: float) -> tuple[Indices, Indices]:
+    """The pairs of boxes, the better one first, of which only one can stay; the best come first."""
+    if len(boxes) <= _FEW:
+        one, other = np.nonzero(np.triu(iou(boxes, boxes) > threshold, k=1))
+        return one, other
+    one, other = overlapping(boxes, boxes)
+    rival = (one < other) & (pair_iou(boxes[one], boxes[other]) > threshold)
+    return one[rival], other[rival]
