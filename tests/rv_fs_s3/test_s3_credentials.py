@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rv_core.testing import FaultProxy, Request, Status
+from rv_core.testing import FaultProxy, FlipByte, Request, Status
 
-from rv_core import AccessDeniedError
+from rv_core import AccessDeniedError, IntegrityError
 from rv_fs_s3 import S3FileSystem
 
 MakeFS = Callable[..., S3FileSystem]
@@ -108,6 +108,30 @@ def test_head_requests_do_not_say_that_credentials_have_expired(
     assert fs.file_exists(f"{folder}/x")
 
 
+def test_a_checksum_is_asked_for_again_with_new_credentials(
+    make_fs: MakeFS,
+    s3: S3FileSystem,
+    proxy: FaultProxy,
+    process: Process,
+    folder: str,
+    tmp_path: Path,
+) -> None:
+    """Otherwise nobody would notice that the byte was flipped."""
+    s3.write_bytes(f"{folder}/x", bytes(17 << 20))
+    fs = make_fs(endpoint_url=proxy.url, profile="temporary")
+    expired = proxy.fail(
+        Status(400, body=EXPIRED),
+        times=None,
+        method="HEAD",
+        when=lambda request: key_of(request) == "AKTEST0000",
+    )
+    proxy.fail(FlipByte(5), method="GET")
+    with pytest.raises(IntegrityError, match="damaged"):
+        fs.copy_from(f"{folder}/x", tmp_path / "x")
+    assert expired.hits
+    assert process.asked == 2
+
+
 def test_credentials_that_stay_expired_are_an_error(
     make_fs: MakeFS, proxy: FaultProxy, process: Process, folder: str
 ) -> None:
@@ -171,6 +195,20 @@ def test_a_role_is_assumed(
         thread.join(60)
     assert len(list(fs.list_paths(folder))) == 8
     assert {key_of(request)[:4] for request in proxy.requests} == {"ASIA"}
+
+
+def test_the_service_of_roles_is_reached_as_the_buckets_are(
+    make_fs: MakeFS, proxy: FaultProxy, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", "http://sts.example.com")
+    fs = make_fs(
+        region="eu-north-1",
+        proxies={"http": proxy.url},
+        role_arn="arn:aws:iam::123456789012:role/reader",
+    )
+    fs.write_bytes(f"{folder}/x", b"x")
+    assert proxy.requests[0].headers["host"] == "sts.example.com"
+    assert "/eu-north-1/sts/" in proxy.requests[0].headers["authorization"]
 
 
 def test_a_role_that_may_not_be_assumed_is_told(

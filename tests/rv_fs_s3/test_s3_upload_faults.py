@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import logging
 import os
@@ -9,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,9 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
+import rv_fs_s3._writer as writer
 from rv_core.testing import (
     Before,
+    Fault,
     FaultProxy,
     Reset,
     ResetUpload,
@@ -206,21 +211,71 @@ ERROR = b"<Error><Code>InternalError</Code><Message>We encountered a problem</Me
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "method", "path"),
     [
-        pytest.param(Status(200, body=ERROR), id="error in it"),
-        pytest.param(Status(200), id="empty", marks=slow),
-        pytest.param(Status(200, body=b"<Complete"), id="half", marks=slow),
-        pytest.param(Status(503), id="503", marks=slow),
+        pytest.param(Status(200, body=ERROR), "POST", "uploadId", id="error in it"),
+        pytest.param(Status(200), "POST", "uploadId", id="empty", marks=slow),
+        pytest.param(Status(200, body=b"<Complete"), "POST", "uploadId", id="half", marks=slow),
+        pytest.param(Status(503), "POST", "uploadId", id="503", marks=slow),
+        pytest.param(Status(200), "POST", "uploads", id="no upload"),
+        pytest.param(Status(200), "PUT", "partNumber", id="no etag of a part"),
     ],
 )
 @pytest.mark.parametrize("how", WAYS)
 def test_an_answer_200_that_is_none_does_not_pass_for_success(
-    uploads: Uploads, proxy: FaultProxy, fault: Any, how: str
+    uploads: Uploads, proxy: FaultProxy, fault: Any, method: str, path: str, how: str
 ) -> None:
-    once = proxy.fail(fault, method="POST", path="uploadId")
+    once = proxy.fail(fault, method=method, path=path)
     uploads.arrives(IN_PARTS, how)
     assert once.hits == 1
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "PreconditionFailed"])
+def test_an_answer_200_with_a_refusal_in_it_is_final(
+    uploads: Uploads, proxy: FaultProxy, code: str
+) -> None:
+    refused = proxy.fail(
+        Status(200, body=ERROR.replace(b"InternalError", code.encode())),
+        times=None,
+        method="POST",
+        path="uploadId",
+    )
+    kind = AccessDeniedError if code == "AccessDenied" else AlreadyExistsError
+    assert type(uploads.fails(IN_PARTS, "copy")) is kind
+    assert refused.hits == 1
+    assert uploads.left_behind() == []
+
+
+@attrs.frozen
+class AtWork(Fault):
+    """The server says 200, and sends white space as long as it is at work, as S3 does:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html"""
+
+    seconds: int
+
+    def change_answer(self, answer: Any, pause: Any) -> None:
+        for name in ("Content-Length", "Transfer-Encoding"):
+            del answer.headers[name]
+        answer.headers["Transfer-Encoding"] = "chunked"
+        body = b"".join(answer.pieces)
+        end = body.find(b"?>") + 2 if body.startswith(b"<?xml") else 0
+        answer.pieces = self._slowly(body[:end], body[end:], pause)
+
+    def _slowly(self, first: bytes, rest: bytes, pause: Any) -> Iterator[bytes]:
+        yield first
+        for _ in range(self.seconds):
+            pause(1)
+            yield b" "
+        yield rest
+
+
+@slow
+def test_a_server_that_takes_its_time_to_join_the_parts_is_given_it(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    at_work = proxy.fail(AtWork(8), times=None, method="POST", path="uploadId")
+    uploads.arrives(IN_PARTS, "copy")
+    assert at_work.hits == 1
 
 
 @slow
@@ -286,11 +341,27 @@ def test_a_file_that_is_written_to_meanwhile_is_an_error(
             stream.write(b"x")
 
     proxy.fail(Before(write), method="PUT" if size == AT_ONCE else "POST")
-    with pytest.raises(StorageError, match="changed while it was being uploaded"):
+    with pytest.raises(StorageError, match="changed while it was being uploaded") as caught:
         uploads.bring(size, "copy")
+    kept = uploads.fs.info(uploads.uri).size == len(b"old")
+    assert ("nothing was put in place" in str(caught.value)) == kept
     if size == IN_PARTS:
         assert uploads.content() == b"old"
         assert uploads.left_behind() == []
+
+
+def test_a_file_that_is_written_to_before_it_is_sent_again_is_an_error(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    def write() -> None:
+        (uploads.folder / "source.bin").write_bytes(data_of(MIB, 2))
+
+    proxy.fail(Before(write), method="PUT")
+    damaged = b"<Error><Code>BadDigest</Code></Error>"
+    refused = proxy.fail(Status(400, body=damaged), times=None, method="PUT")
+    with pytest.raises(StorageError, match="changed while it was being uploaded"):
+        uploads.bring(MIB, "copy")
+    assert refused.hits == 1
 
 
 @pytest.mark.parametrize("size", [5, IN_PARTS], ids=["at once", "in parts"])
@@ -424,14 +495,75 @@ def test_ctrl_c_ends_a_sync(
     assert len(list(uploads.fs.list_paths(f"{folder}/down"))) == 200
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, OSError])
+@pytest.mark.parametrize("size", [MIB, AT_ONCE, IN_PARTS])
 def test_a_caller_who_gives_up_in_the_middle_leaves_nothing(
-    uploads: Uploads, proxy: FaultProxy
+    uploads: Uploads, proxy: FaultProxy, size: int, error: type[BaseException]
 ) -> None:
-    def interrupt(progress: Progress) -> None:
-        if progress.done > 17 * MIB:
-            raise KeyboardInterrupt
+    def give_up(progress: Progress) -> None:
+        if progress.done:
+            raise error("enough")
 
-    with pytest.raises(KeyboardInterrupt):
-        uploads.bring(IN_PARTS, "copy", interrupt)
+    proxy.heal()
+    with pytest.raises(error, match="enough"):
+        uploads.bring(size, "copy", give_up)
+    assert sum(r.method == "PUT" for r in proxy.requests) <= 8, "it was tried again"
     assert uploads.content() == b"old"
     assert uploads.left_behind() == []
+
+
+def test_a_stream_that_has_failed_is_not_closed_into_an_object(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    """Whoever writes `finally: stream.close()` closes it after an error too."""
+    proxy.fail(Status(403), method="POST", path="uploads")
+    stream = uploads.fs.open(uploads.uri, "wb")
+    with pytest.raises(AccessDeniedError):
+        stream.write(data_of(IN_PARTS))
+    for _ in range(2):
+        with pytest.raises(AccessDeniedError):
+            stream.write(b"more")
+    with pytest.raises(AccessDeniedError):
+        stream.close()
+    assert stream.closed
+    assert uploads.content() == b"old"
+    assert uploads.left_behind() == []
+
+
+def test_a_stream_whose_temporary_file_fails_is_not_closed_into_an_object(
+    uploads: Uploads, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(writer, "PARTS_OF_A_SIZE", 1)
+    monkeypatch.setattr(writer, "MEMORY_BYTES", 16 * MIB)  # the second part is in a file
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    stream = uploads.fs.open(uploads.uri, "wb")
+    with pytest.raises(StorageError):
+        stream.write(data_of(17 * MIB))
+    with pytest.raises(StorageError):
+        stream.close()
+    assert uploads.content() == b"old"
+
+
+def test_a_stream_that_is_forgotten_is_dropped_at_once(uploads: Uploads) -> None:
+    gc.disable()  # nobody is to wait for a search for cycles
+    try:
+        stream = uploads.fs.open(uploads.uri, "wb")
+        stream.write(data_of(IN_PARTS))
+        assert uploads.left_behind() == [uploads.key]
+        del stream
+        end = time.monotonic() + 10
+        while uploads.left_behind():
+            assert time.monotonic() < end, "it is kept"
+            time.sleep(0.05)
+    finally:
+        gc.enable()
+    assert uploads.content() == b"old"
+
+
+@slow
+def test_a_server_that_is_gone_for_good_is_told_in_time(
+    uploads: Uploads, proxy: FaultProxy
+) -> None:
+    proxy.fail(StallUpload(0, 3600), times=None, after=1, method="PUT")
+    proxy.fail(Stall(0, 3600), times=None, method="DELETE")
+    assert isinstance(uploads.fails(IN_PARTS, "copy"), TransferError)

@@ -19,6 +19,7 @@ _LEAST_BLOCK: Final = 1 << 12
 _FIRST_BLOCK: Final = 1 << 14
 _LARGEST_BLOCK: Final = 1 << 18
 _SLOW_SECONDS: Final = 0.5
+_NOTHING_PLACED: Final = "; nothing was put in place"
 _seeking = threading.Lock()
 
 
@@ -63,15 +64,15 @@ class OpenFile:
             raise self._changed()
         return data
 
-    def check_unchanged(self) -> None:
+    def check_unchanged(self, outcome: str = _NOTHING_PLACED) -> None:
         """Raises `StorageError` where the file was written to since it was opened."""
         found = os.fstat(self._handle)
         if (found.st_size, found.st_mtime_ns) != self._stamp:
-            raise self._changed()
+            raise self._changed(outcome)
 
-    def _changed(self) -> StorageError:
+    def _changed(self, outcome: str = _NOTHING_PLACED) -> StorageError:
         return StorageError(
-            f"{self._shown} was changed while it was being uploaded; nothing was put in place",
+            f"{self._shown} was changed while it was being uploaded{outcome}",
             hint="wait until whoever writes it is done",
         )
 

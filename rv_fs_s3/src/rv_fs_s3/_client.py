@@ -7,15 +7,16 @@ import platform
 import threading
 import time
 from contextlib import nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 import attrs
-import boto3
 import botocore
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import create_loader
 from botocore.parsers import ResponseParserError
 from rv_core.transfers import Retries
 from urllib3.exceptions import HTTPError
@@ -160,26 +161,33 @@ if hasattr(os, "register_at_fork"):
 def _new_client(settings: S3Settings) -> Any:
     install()
     session = botocore.session.Session(profile=settings.profile)
+    session.register_component("data_loader", _loader(session.get_config_variable("data_path")))
     # botocore's own takes the seventh part of the time of a small request.
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=time_of)
     if settings.role_arn is not None:
-        provider = RoleProvider(settings.role_arn, settings.profile)
+        provider = RoleProvider(settings.role_arn, settings)
         session.get_component("credential_provider").providers.insert(0, provider)
     config = _config(settings)
-    made: Any = boto3.Session(botocore_session=session)  # whose types know no other arguments
+    make: Any = session.create_client
     given: dict[str, Any] = {
         "region_name": settings.region,
         "endpoint_url": settings.endpoint_url,
         "verify": settings.ca_bundle,
     }
-    client = made.client("s3", config=config, **given)
+    client = make("s3", config=config, **given)
     if client.meta.endpoint_url.startswith("https:"):
         # What is written goes with a checksum of ours: the signature need not cover it as well.
         signed = client.meta.config.s3 or {}
         if "payload_signing_enabled" not in signed:
             unsigned: Any = {**signed, "payload_signing_enabled": False}
-            client = made.client("s3", config=config.merge(Config(s3=unsigned)), **given)
+            client = make("s3", config=config.merge(Config(s3=unsigned)), **given)
     return client
+
+
+@cache
+def _loader(data_path: str | None) -> Any:
+    """What the protocol is read from, once: it takes most of the time that a client takes."""
+    return create_loader(data_path)
 
 
 def _config(settings: S3Settings) -> Config:

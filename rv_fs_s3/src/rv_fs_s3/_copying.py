@@ -35,6 +35,15 @@ def upload(client: Client, location: Location, path: str, on_progress: OnProgres
         return info
 
 
+class _GivenUp(BaseException):
+    """What the caller's callback raised, on its way past botocore, which would take it for a
+    connection that broke."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
 class _Sent:
     """Adds up what was sent of each part, and reports it; it never goes back."""
 
@@ -68,14 +77,20 @@ def _at_once(client: Client, location: Location, file: OpenFile, progress: _Sent
 
     def sent(done: int) -> None:
         count(done)
-        progress.report()
+        try:
+            progress.report()
+        except Exception as error:  # noqa: BLE001  it is raised again
+            raise _GivenUp(error) from None
 
     body = Body(file, 0, file.size, on_sent=sent)
     if file.size <= _SMALL_BYTES:
         data = b"".join(body.blocks())
         body = Body(Memory(data), 0, len(data), on_sent=sent)
-    info = put(client, location, body, before=file.check_unchanged)
-    file.check_unchanged()
+    try:
+        info = put(client, location, body, before=file.check_unchanged)
+    except _GivenUp as given_up:
+        raise given_up.error from None
+    file.check_unchanged("; what is there now may be a mixture")
     return info
 
 

@@ -10,7 +10,7 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Final
 
 import urllib3
 from botocore import exceptions as boto
@@ -51,6 +51,7 @@ _MAY_PASS: Final = {
     "XAmzContentSHA256Mismatch",
 }
 _MAY_PASS_STATUS: Final = {408, 425, 429, 500, 502, 503, 504, 509}
+_CONDITIONS: Final = {"ConditionalRequestConflict", "PreconditionFailed"}
 _HINTS: Final = {
     "InvalidAccessKeyId": "the server does not know this access key: look at the credentials",
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it",
@@ -104,7 +105,9 @@ class NotImplementedByServerError(StorageError):
 
 def is_expired(error: boto.ClientError) -> bool:
     """Whether new credentials may help."""
-    return _code_of(error) in _EXPIRED
+    # To a HEAD there is only the status: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    unsaid = error.operation_name == "HeadObject" and _status_of(error) == 400
+    return unsaid or _code_of(error) in _EXPIRED
 
 
 def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
@@ -113,9 +116,8 @@ def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
     ``action``: what was asked, such as ``"read"``; ``shown``: the URI as it may be shown.
     """
     code = _code_of(error)
-    metadata: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
-    status = int(metadata.get("HTTPStatusCode", 0))
-    headers: Mapping[str, str] = metadata.get("HTTPHeaders", {})
+    status = _status_of(error)
+    headers: Mapping[str, str] = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     named = f" {code}" if code and not code.isdecimal() else ""
     said = f"cannot {action} {shown}: the server answers {status}{named}"
     if status == 304:
@@ -133,10 +135,13 @@ def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
         return NoSuchUploadError(f"cannot {action} {shown}: the upload was ended by someone else")
     if status == 416:
         return UnsatisfiableError(said)
-    if status == 412 or (status == 409 and code == "ConditionalRequestConflict"):
+    # By their codes too: botocore makes a 500 of a 200 that has an error in its body.
+    if status == 412 or code in _CONDITIONS:
         return _precondition(action, shown)
     if status in (301, 302, 307, 308) or code == "AuthorizationHeaderMalformed":
         return _elsewhere(error, headers, action, shown)
+    if code == "AccessDenied":
+        return AccessDeniedError(said, hint=_DENIED_HINT)
     if code in _MAY_PASS or status in _MAY_PASS_STATUS:
         return TransferError(said, hint="try again later", retry_after=_retry_after(headers))
     if code == "InvalidObjectState":
@@ -240,6 +245,10 @@ def _old_server(action: str) -> str | None:
 
 def _code_of(error: boto.ClientError) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _status_of(error: boto.ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def _is_untrusted(error: boto.SSLError) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 from xml.etree import ElementTree
 
 from botocore.awsrequest import AWSResponse
-from rv_core.transfers import SpeedGuard
 
 from rv_core import TransferError
 from rv_fs_s3._bodies import Body
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 SMALL_BODY: Final = 1 << 20
 """Up to here it takes longer to ask for leave to send a body than to send it in vain."""
 _READ_BYTES: Final = 1 << 16
+_ANSWER_SECONDS: Final = 10.0
+_MIN_BYTES_PER_SECOND: Final = 1024
+_AT_WORK_SECONDS: Final = 600.0
+_DOTS: Final = re.compile(r"(?<=/)\.\.?(?=/|\Z)")
 
 
 def register(client: Any, settings: S3Settings, turn: Turn) -> None:
@@ -58,6 +62,10 @@ def _send(turn: Turn, http: Any, request: Any) -> Any:
         request.body.begin()
     content = request.stream_output
     request.stream_output = True
+    path, mark, query = request.url.partition("?")
+    if _DOTS.search(path) and http._proxy_config.proxy_url_for(request.url):
+        # urllib3 makes another path of such a one where it gives a proxy the whole URL.
+        request.url = _DOTS.sub(lambda dots: dots[0].replace(".", "%2E"), path) + mark + query
     with turn.lent():
         response = http.send(request)
         response.headers = response.raw.headers  # which answer faster than botocore's own
@@ -65,7 +73,8 @@ def _send(turn: Turn, http: Any, request: Any) -> Any:
             return response
         raw = response.raw
         try:
-            body = b"" if request.method == "HEAD" else _read_all(raw)
+            bodyless = request.method == "HEAD" or response.status_code in (204, 304)
+            body = b"" if bodyless else _read_all(raw)
             raw.release_conn()
         except BaseException:
             raw.close()
@@ -74,16 +83,33 @@ def _send(turn: Turn, http: Any, request: Any) -> Any:
 
 
 def _read_all(raw: Any) -> bytes:
-    guard = SpeedGuard("the server's answer")
+    """Raises `TransferError` for an answer that comes too slowly, or not to its end.
+
+    White space is sent by a server that is at work on what was asked, and may be for minutes:
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_CompleteMultipartUpload.html
+    """
     length = raw.headers.get("Content-Length", "")
-    pieces = []
+    pieces: list[bytes] = []
+    spent = at_work = 0.0
+    count = 0
     while True:
         asked = time.monotonic()
         piece = raw.read1(_READ_BYTES)
+        seconds = time.monotonic() - asked
         if not piece:
             break
-        guard.saw(len(piece), time.monotonic() - asked)
+        if not piece.strip():
+            at_work += seconds
+        elif pieces:  # for the first one, the read timeout is enough
+            spent += seconds
         pieces.append(piece)
+        count += len(piece)
+        if spent > _ANSWER_SECONDS + count / _MIN_BYTES_PER_SECOND or at_work > _AT_WORK_SECONDS:
+            raise TransferError(
+                f"the server's answer stalled: {count} bytes in {spent + at_work:.0f} s",
+                hint="the network or the server is overloaded: try again later",
+                stalled=spent + at_work,
+            )
     body = b"".join(pieces)
     if length.isdecimal() and len(body) != int(length):
         raise TransferError(

@@ -36,7 +36,7 @@ SINGLE_BYTES: Final = 32 << 20
 """Up to here an object is made by one request."""
 PART_BYTES: Final = 16 << 20
 _MARK: Final = "rv-write"
-_ABORT_SECONDS: Final = 10.0
+_ABORT_SECONDS: Final = 5.0
 
 
 def part_bytes(size: int) -> int:
@@ -61,15 +61,15 @@ def put(
     before: Callable[[], None] = lambda: None,
 ) -> FileInfo:
     """Make an object by one request. ``exclusive``: `AlreadyExistsError` where one is there.
-    ``before``: called when the checksum is known, and before anything is sent."""
+    ``before``: called when the checksum is known, each time before anything is sent."""
     mark = secrets.token_hex(16) if exclusive else None
     sums = _checksum_of(client, body)
-    before()
     params = {**parameters(client, mark), **sums}
     if exclusive:
         params["IfNoneMatch"] = "*"
 
     def make() -> Answer:
+        before()
         return client.ask_once(
             "put_object", "write", location, Key=location.key, Body=body, **params
         )
@@ -138,7 +138,7 @@ def _check_result(
     info = info_of(found, found.get("ContentLength"))
     if answer is not None and answer.get("ETag") not in (None, found.get("ETag")):
         return info_of(answer, size)  # somebody else has written since: theirs says nothing of ours
-    if info.size != size:
+    if info.size not in (None, size):
         raise IntegrityError(
             f"{location.shown} should have {size} bytes, it has {info.size}",
             hint="somebody else may have written it at the same time",
@@ -169,8 +169,8 @@ class Multipart:
         params = parameters(client, self._mark)
         if client.settings.checksums:
             params |= {"ChecksumAlgorithm": "CRC64NVME", "ChecksumType": "FULL_OBJECT"}
-        answer = client.ask(
-            "create_multipart_upload", "write", location, Key=location.key, **params
+        answer = client.retries(
+            lambda: self._ask_once("create_multipart_upload", "UploadId", **params)
         )
         self._id: str = answer["UploadId"]
         self._parts: dict[int, Part] = {}
@@ -178,21 +178,16 @@ class Multipart:
 
     def send(self, number: int, body: Body) -> None:
         """Send a part, tried again where that may help. Raises `StorageError`."""
+        params: dict[str, Any] = {}
         crc: int | None = None
         if self._client.settings.checksums:
             crc = body.crc()
-            params = {"ChecksumAlgorithm": "CRC64NVME", "ChecksumCRC64NVME": text_of(crc)}
+            params |= {"ChecksumAlgorithm": "CRC64NVME", "ChecksumCRC64NVME": text_of(crc)}
         else:
-            params = {"ContentMD5": body.md5()}
-        answer = self._client.ask(
-            "upload_part",
-            "write",
-            self._location,
-            Key=self._location.key,
-            UploadId=self._id,
-            PartNumber=number,
-            Body=body,
-            **params,
+            params["ContentMD5"] = body.md5()
+        params |= {"UploadId": self._id, "PartNumber": number}
+        answer = self._client.retries(
+            lambda: self._ask_once("upload_part", "ETag", Body=body, **params)
         )
         named = {"PartNumber": number, "ETag": answer["ETag"]}
         if "ChecksumCRC64NVME" in answer:
@@ -204,34 +199,34 @@ class Multipart:
         """Make the parts an object."""
         parts = [part for _, part in sorted(self._parts.items())]
         size = sum(part.size for part in parts)
-        params: dict[str, Any] = {}
+        params: dict[str, Any] = {
+            "UploadId": self._id,
+            "MultipartUpload": {"Parts": [part.named for part in parts]},
+        }
         crc = _joined(parts)
         if crc is not None and all("ChecksumCRC64NVME" in part.named for part in parts):
-            params = {"ChecksumCRC64NVME": crc, "ChecksumType": "FULL_OBJECT"}
+            params |= {"ChecksumCRC64NVME": crc, "ChecksumType": "FULL_OBJECT"}
             params["MpuObjectSize"] = size
         if self._exclusive:
             params["IfNoneMatch"] = "*"
 
         def make() -> Answer:
-            answer = self._client.ask_once(
-                "complete_multipart_upload",
-                "write",
-                self._location,
-                Key=self._location.key,
-                UploadId=self._id,
-                MultipartUpload={"Parts": [part.named for part in parts]},
-                **params,
-            )
-            if not answer.get("ETag"):
-                raise TransferError(
-                    f"cannot write {self._location.shown}: the server does not say that it is made",
-                    hint="try again",
-                )
-            return answer
+            return self._ask_once("complete_multipart_upload", "ETag", **params)
 
         answer = _once(self._client, self._location, self._mark, make)
         sums = {"ChecksumCRC64NVME": crc} if crc is not None else {}
         return _check_result(self._client, self._location, answer, size, sums)
+
+    def _ask_once(self, operation: str, told: str, **params: Any) -> Answer:
+        """What the server answers, if it tells what it has to."""
+        key = self._location.key
+        answer = self._client.ask_once(operation, "write", self._location, Key=key, **params)
+        if not answer.get(told):
+            raise TransferError(
+                f"cannot write {self._location.shown}: what the server answers is no answer",
+                hint="try again; a proxy on the way may answer in its place",
+            )
+        return answer
 
     def abort(self, seconds: float = _ABORT_SECONDS) -> None:
         """Drop what was sent, waiting for as long at most; what is left behind then is not

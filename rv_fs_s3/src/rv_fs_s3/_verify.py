@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from rv_core.transfers import ChangedError, Piece
+from rv_core.transfers import ChangedError, Piece, run_parallel
 
 from rv_core import FileInfo, StorageError, TransferError
 from rv_fs_s3._checksums import Checksum, damaged, of_file, told
 from rv_fs_s3._client import Client
 from rv_fs_s3._locations import Location
 from rv_fs_s3._source import S3Source
+from rv_fs_s3._upload import MOST_PARTS
 
 logger = logging.getLogger(__name__)
+
+_PARTS_AT_ONCE: Final = 16
 
 
 class VerifiedSource(S3Source):
@@ -54,51 +58,57 @@ class VerifiedSource(S3Source):
                 return
             if expected.composite is False:
                 raise damaged(self._location.shown, algorithm)
-        sizes = self._part_sizes(info, expected)
+        sizes: list[int] | None = None
+        for sizes in self._part_sizes(info, expected):
+            if of_file(path, algorithm, sizes) == expected.value:
+                return
         if sizes is None:
             logger.info("%s is not verified: its parts are not told", self._location.shown)
-        elif of_file(path, algorithm, sizes) != expected.value:
-            # The sizes may be those of an object that has taken its place meanwhile.
-            _Asking(self._client, self._location, info).answer()
-            raise damaged(self._location.shown, algorithm)
+            return
+        # The sizes may be those of an object that has taken its place meanwhile.
+        _Asking(self._client, self._location, info).answer()
+        raise damaged(self._location.shown, algorithm)
 
-    def _part_sizes(self, info: FileInfo, expected: Checksum) -> list[int] | None:
-        """The sizes of the parts that a composite checksum is made of, as far as they are told."""
+    def _part_sizes(self, info: FileInfo, expected: Checksum) -> Iterator[list[int]]:
+        """The sizes of the parts that a composite checksum may be made of: those of parts of one
+        size, which most objects have, then those that the server tells of each part."""
         if info.size is None:
-            return None
-        key = self._location.key
+            return
         try:
-            # Without a condition, which some servers compare with the part's own etag.
-            first = self._client.ask("head_object", "read", self._location, Key=key, PartNumber=1)
-            size = first.get("ContentLength") or info.size
-            count = expected.parts or first.get("PartsCount") or 1
+            first, parts = self._part(1)
+            size = first or info.size
+            count = expected.parts or parts or 1
+            alike: list[int] = []
             if size * (count - 1) < info.size <= size * count:
-                return [min(size, info.size - at) for at in range(0, info.size, size)]
-            sizes = list(self._attributes())
-            return sizes if sum(sizes) == info.size else None
+                alike = [min(size, info.size - at) for at in range(0, info.size, size)]
+                yield alike
+            if size < info.size and count <= MOST_PARTS:
+                told = self._told_sizes(count)
+                if sum(told) == info.size and told != alike:
+                    yield told
         except (ChangedError, TransferError):
             raise
         except StorageError as error:
             logger.info("%s", error)
-            return None
 
-    def _attributes(self) -> Iterator[int]:
-        """The sizes of parts that are not all of one size."""
-        marker = 0
-        while True:
-            found: dict[str, Any] = self._client.ask(
-                "get_object_attributes",
-                "read",
-                self._location,
-                Key=self._location.key,
-                ObjectAttributes=["ObjectParts"],
-                PartNumberMarker=marker,
-            ).get("ObjectParts", {})
-            parts = found.get("Parts", [])
-            yield from (part["Size"] for part in parts)
-            if not found.get("IsTruncated") or not parts:
-                return
-            marker = found["NextPartNumberMarker"]
+    def _told_sizes(self, count: int) -> list[int]:
+        sizes: dict[int, int] = {}
+        numbers = range(1, count + 1)
+        asked = run_parallel(lambda number, _: self._part(number)[0], numbers, _PARTS_AT_ONCE)
+        with closing(asked) as results:
+            for number, result in results:
+                if isinstance(result, BaseException):
+                    raise result
+                sizes[number] = result
+        return [sizes[number] for number in numbers]
+
+    def _part(self, number: int) -> tuple[int, int]:
+        """The size of a part, and how many there are; 0 for what is not told."""
+        # Without a condition, which some servers compare with the part's own etag.
+        found: dict[str, Any] = self._client.ask(
+            "head_object", "read", self._location, Key=self._location.key, PartNumber=number
+        )
+        return found.get("ContentLength") or 0, found.get("PartsCount") or 0
 
 
 class _Asking(threading.Thread):

@@ -55,7 +55,15 @@ class S3Writer(io.BufferedIOBase):
         self._number = 0
         self._multipart: Multipart | None = None
         self._sending: deque[_Sending] = deque()
-        self._stopped = threading.Event()
+        self._failure: BaseException | None = None
+        self._stopped = stopped = threading.Event()
+
+        def check() -> None:
+            if stopped.is_set():
+                raise Cancelled
+
+        # What is sent knows nothing of this object: forgotten, it is gone at once.
+        self._check = check
 
     def writable(self) -> bool:
         return True
@@ -67,6 +75,15 @@ class S3Writer(io.BufferedIOBase):
         """Like any stream's; raises `StorageError` where an earlier part could not be sent."""
         if self.closed:
             raise ValueError("write to a closed stream")
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._write(data)
+        except BaseException as error:
+            self._failure = error  # some of it may be lost, and closing is not to hide it
+            raise
+
+    def _write(self, data: ReadableBuffer) -> int:
         view = memoryview(data).cast("B")
         count = len(view)
         self._pos += count
@@ -84,6 +101,8 @@ class S3Writer(io.BufferedIOBase):
         if self.closed:
             return
         try:
+            if self._failure is not None:
+                raise self._failure
             self._full.append(self._part)
             if self._multipart is None:
                 body = Body(Memory(*(part.memory for part in self._full)), 0, self._pos)
@@ -155,10 +174,6 @@ class S3Writer(io.BufferedIOBase):
             if sending.error is not None:
                 raise sending.error
             self._sending.popleft()
-
-    def _check(self) -> None:
-        if self._stopped.is_set():
-            raise Cancelled
 
 
 class _Part:
