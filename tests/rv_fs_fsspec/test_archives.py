@@ -97,6 +97,53 @@ def test_an_archive_is_what_it_is_now(kernel: Kernel, place: str) -> None:
     assert len(list(kernel.files.list_paths(f"zip://::{place}"))) == 2
 
 
+def test_a_tar_whose_files_have_fixed_times_is_what_it_is_now(
+    kernel: Kernel, place: str, tmp_path: Path
+) -> None:
+    uri = f"tar://folder/a.txt::{place}"
+    kernel.files.write_bytes(place, tarred({"folder/a.txt": b"one"}, "w"))
+    assert kernel.files.local_path(uri).read_bytes() == b"one"
+    kernel.files.sync_from_dir(f"tar://folder::{place}", tmp_path)
+    kernel.files.write_bytes(place, tarred({"folder/a.txt": b"two"}, "w"))
+    assert kernel.files.local_path(uri).read_bytes() == b"two"
+    kernel.files.sync_from_dir(f"tar://folder::{place}", tmp_path)
+    assert (tmp_path / "a.txt").read_bytes() == b"two"
+
+
+def test_the_members_of_a_tar_that_was_made_in_its_folder_have_plain_names(
+    kernel: Kernel, place: str, tmp_path: Path
+) -> None:
+    """As ``tar -C folder -cf x.tar .`` calls them."""
+    (tmp_path / "here" / "deep").mkdir(parents=True)
+    (tmp_path / "here" / "deep" / "b").write_bytes(b"two")
+    (tmp_path / "here" / "a").write_bytes(b"one")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        archive.add(tmp_path / "here", ".")
+    archived = f"::{tmp_path / 'x.tar'}"
+    assert sorted(kernel.files.list_paths(f"tar://{archived}")) == [
+        f"tar://a{archived}",
+        f"tar://deep/b{archived}",
+    ]
+    assert kernel.files.read_bytes(f"tar://deep/b{archived}") == b"two"
+    kernel.files.sync_from_dir(f"tar://{archived}", tmp_path / "there")
+    assert (tmp_path / "there" / "deep" / "b").read_bytes() == b"two"
+
+
+def test_two_colons_in_a_name_are_part_of_it(
+    kernel: Kernel, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.files.write_bytes(place, zipped({"a::b.txt": b"one", "a": b"two"}))
+    listed = list(kernel.files.list_paths(f"zip://::{place}"))
+    assert sorted(map(kernel.files.read_bytes, listed)) == [b"one", b"two"]
+    assert kernel.files.read_bytes(f"zip://a::b.txt::{place}") == b"one"
+    (tmp_path / "local.zip").write_bytes(zipped({"a": b"three"}))
+    monkeypatch.chdir(tmp_path)
+    assert kernel.files.read_bytes("zip://a::local.zip") == b"three"
+    outer = f"{place}.outer"
+    kernel.files.write_bytes(outer, zipped({"in/local.zip": zipped({"a": b"four"})}))
+    assert kernel.files.read_bytes(f"zip://a::zip://in/local.zip::{outer}") == b"four"
+
+
 def test_what_is_not_an_archive_is_an_error(kernel: Kernel, place: str) -> None:
     kernel.files.write_bytes(place, b"not a zip")
     with pytest.raises(StorageError, match=r"zip://a\.txt"):

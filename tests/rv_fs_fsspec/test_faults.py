@@ -29,9 +29,9 @@ def anybody() -> FileSystem:
     return FsspecFileSystem("sftp", {"host_key_policy": "auto_add"})
 
 
-def run(code: str, *arguments: str) -> subprocess.Popen[str]:
+def run(code: str, *arguments: str, **env: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **env})
 
 
 def parts(folder: Path) -> list[str]:
@@ -203,6 +203,57 @@ def test_a_stream_that_is_open_in_a_fork_is_its_parent_s_to_publish(kernel: Kern
     stream._pid += 1  # type: ignore[attr-defined]  # as it looks from the child
     stream.close()
     assert not files.file_exists("memory://forked/a")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
+def test_a_child_that_closes_its_parent_s_stream_adds_nothing_to_it() -> None:
+    process = run(
+        """
+        import os, sys
+        from rv_fs_fsspec import FsspecFileSystem
+        fs = FsspecFileSystem("memory")
+        with fs.open("memory://a", "wb") as stream:
+            stream.write(b"once")
+            child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+            sys.stdout.write(fs.read_str("memory://a"))
+        """
+    )
+    assert process.communicate(timeout=60)[0] == "once"
+
+
+def test_what_killed_writers_left_here_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = run(
+        """
+        import os, signal, sys
+        from rv_fs_fsspec import FsspecFileSystem
+        stream = FsspecFileSystem("memory").open("memory://a", "wb")
+        stream.write(bytes(1 << 20))
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        TMPDIR=str(tmp_path),
+    )
+    process.wait()
+    assert len(parts(tmp_path)) == 1
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    FsspecFileSystem("memory").write_bytes("memory://a", b"1")
+    assert parts(tmp_path) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_what_comes_through_a_pipe_goes_up_whole(
+    kernel: Kernel, sftp_server: Any, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = run(
+        "import sys; open(sys.argv[1], 'wb').write(bytes(1 << 20))", str(tmp_path / "pipe")
+    )
+    kernel.files.copy(str(tmp_path / "pipe"), f"{sftp_server.url}/piped/a")
+    assert writer.wait(20) == 0
+    assert kernel.files.read_bytes(f"{sftp_server.url}/piped/a") == bytes(1 << 20)
 
 
 # Implementations with an event loop

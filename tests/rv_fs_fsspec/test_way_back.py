@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import io
 import pickle
 import uuid
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,7 @@ class TestOverSftp(_OverRV, _Suites):
         ("S3://bucket/a/", "s3/bucket/a", "s3://bucket/a"),
         ("https://host:80/x?y=1", "https/host:80/x?y=1", "https://host:80/x?y=1"),
         ("/data/x y.csv", "file/data/x y.csv", "/data/x y.csv"),
+        ("/a:b.csv", "file/a:b.csv", "/a:b.csv"),
         ("rv:///data/x.csv", "file/data/x.csv", "/data/x.csv"),
         ("file:///data/x%20y.csv", "file/data/x y.csv", "/data/x y.csv"),
         ("zip://a::s3://b/c.zip", "zip/a::s3://b/c.zip", "zip://a::s3://b/c.zip"),
@@ -148,6 +151,23 @@ def test_a_transaction_publishes_all_at_its_end_or_nothing(fs: RVFileSystem, pla
     assert not fs.exists(f"{place}/b")
 
 
+def test_a_transaction_holds_back_uploads_and_copies_too(
+    fs: RVFileSystem, place: str, tmp_path: Path
+) -> None:
+    (tmp_path / "a").write_bytes(b"1")
+    fs.pipe_file(f"{place}/old", b"old")
+    with pytest.raises(LookupError), fs.transaction:
+        fs.put_file(tmp_path / "a", f"{place}/a")
+        fs.cp_file(f"{place}/old", f"{place}/b")
+        raise LookupError
+    assert fs.find(place) == [f"{fs._strip_protocol(place)}/old"]
+    with fs.transaction:
+        fs.put_file(tmp_path / "a", f"{place}/a")
+        fs.cp_file(f"{place}/old", f"{place}/b")
+        assert len(fs.find(place)) == 1
+    assert [fs.cat_file(path) for path in fs.find(place)] == [b"1", b"old", b"old"]
+
+
 def test_errors_are_those_that_users_of_fsspec_expect(fs: RVFileSystem, place: str) -> None:
     with pytest.raises(FileNotFoundError, match="there is no such file"):
         fs.open(place)
@@ -189,6 +209,24 @@ def test_listings_are_by_folder(fs: RVFileSystem, place: str) -> None:
         fs.ls(f"{place}/nothing")
     fs.rm(f"{place}/bush", recursive=True)
     assert fs.ls(place, detail=False) == [f"{path}/a.txt", f"{path}/bus"]
+
+
+def test_what_is_listed_in_an_archive_can_be_read(fs: RVFileSystem, place: str) -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("a.txt", "one")
+        made.writestr("deep/b.txt", "two")
+    fs.pipe_file(f"{place}.zip", archive.getvalue())
+    top = f"zip://::{place}.zip"
+    assert [fs.cat_file(path) for path in fs.find(top)] == [b"one", b"two"]
+    (folder,) = (told["name"] for told in fs.ls(top) if told["type"] == "directory")
+    assert [fs.cat_file(path) for path in fs.ls(folder, detail=False)] == [b"two"]
+
+
+def test_the_top_is_a_folder(fs: RVFileSystem) -> None:
+    assert fs.exists("rv://")
+    assert fs.isdir("")
+    assert not fs.isfile("")
 
 
 def test_parts_of_files_are_read(fs: RVFileSystem, place: str) -> None:

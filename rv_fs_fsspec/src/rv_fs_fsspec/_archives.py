@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+import attrs
 from fsspec import AbstractFileSystem
 
 from rv_core import (
@@ -20,16 +22,18 @@ from rv_core import (
     OpenMode,
     StorageError,
     ignore_progress,
+    same_version,
     scheme_of,
     without_secrets,
 )
 from rv_fs_fsspec._filesystem import FsspecFileSystem
-from rv_fs_fsspec._info import changed
 
 if TYPE_CHECKING:
     from rv_core import Kernel
 
 _KEPT_OPEN: Final = 4
+# Where the archive's own URI begins; what else stands after a "::" is part of a name.
+_BORDER: Final = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.\-]*:(//|[\\/])|file:|[/~])")
 _COMPRESSIONS: Final = {
     ".bz2": "bz2",
     ".gz": "gzip",
@@ -55,10 +59,10 @@ class Archives:
         version = kernel.files.info(inner)
         key = scheme, inner
         with self._lock:
-            if key in self._open and not changed(self._open[key][0], version):
+            if key in self._open and same_version(self._open[key][0], version):
                 self._open.move_to_end(key)
                 return self._open[key][1]
-            found = OpenArchive(scheme, inner, kernel, options)
+            found = OpenArchive(scheme, inner, kernel, options, version)
             self._open[key] = version, found
             while len(self._open) > _KEPT_OPEN:
                 self._open.popitem(last=False)
@@ -66,11 +70,19 @@ class Archives:
 
 
 class OpenArchive(FsspecFileSystem):
-    """The files in one archive, at ``zip://name``."""
+    """The files in one version of an archive, at ``zip://name``."""
 
-    def __init__(self, scheme: str, inner: str, kernel: Kernel, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        scheme: str,
+        inner: str,
+        kernel: Kernel,
+        options: Mapping[str, Any],
+        version: FileInfo,
+    ) -> None:
         super().__init__(scheme, options)
         self._inner = inner
+        self._version = version
         self._storage = kernel.filesystem(inner)
 
     def _make(self, arguments: Mapping[str, Any]) -> AbstractFileSystem:
@@ -86,11 +98,27 @@ class OpenArchive(FsspecFileSystem):
             ending = Path(without_secrets(self._inner)).suffix.lower()
             given = {"compression": _COMPRESSIONS.get(ending)} | given
         stream = stream or self._storage.local_path(self._inner).open("rb")
+        cls = self._cls
+        if self._scheme == "tar":
+            from rv_fs_fsspec._tar import Tar
+
+            cls = Tar
         try:
-            return self._cls(fo=stream, **given, skip_instance_cache=True)
+            return cls(fo=stream, **given, skip_instance_cache=True)
         except BaseException:
             stream.close()
             raise
+
+    def _info_of(self, told: Mapping[str, Any]) -> FileInfo:
+        """Where an archive keeps no checksums, a file in it is as old as the archive: times and
+        sizes in there may be the same in every version of it."""
+        found = super()._info_of(told)
+        if found.etag is not None:
+            return found
+        of = self._version
+        if of.etag is None and of.last_modified is None:
+            return attrs.evolve(found, last_modified=None)
+        return attrs.evolve(found, etag=f"{of.etag or of.last_modified} {of.size}")
 
 
 class ArchiveFileSystem(FileSystem):
@@ -163,9 +191,11 @@ class ArchiveFileSystem(FileSystem):
 
 
 def _parts(uri: str) -> tuple[str, str]:
-    """What comes before the first ``::`` and after it. A slash at the end says that a folder in
+    """The name in the archive and the archive's own URI. A slash at the end says that a folder in
     the archive is meant: the archive itself is none."""
-    name, _, inner = uri.partition("::")
+    border = _BORDER.search(uri)
+    at = border.start() if border else uri.rfind("::")
+    name, inner = (uri[:at], uri[at + 2 :]) if at >= 0 else (uri, "")
     archive = inner.rstrip("/")
     return (name if archive == inner else f"{name}/"), archive
 

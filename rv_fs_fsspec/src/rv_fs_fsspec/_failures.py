@@ -57,6 +57,13 @@ _TELLING: Final = re.compile(
 _LONGEST: Final = 160
 
 
+def kind_of(error: Exception) -> type[Exception]:
+    """The class of an error; of a library's own OSError, Python's for its number."""
+    if isinstance(error, OSError) and error.errno:
+        return type(OSError(error.errno, ""))
+    return type(error)
+
+
 @contextmanager
 def failures(
     action: str, at: Address, options: Mapping[str, Any], *, exclusive: bool = False
@@ -94,17 +101,17 @@ def _translated(
 ) -> StorageError:
     code = _status_of(error)
     number = error.errno if isinstance(error, OSError) else None
-    name = type(error).__name__
-    if isinstance(error, FileExistsError) or (code == 412 and exclusive):
+    name, kind = type(error).__name__, kind_of(error)
+    if issubclass(kind, FileExistsError) or (code == 412 and exclusive):
         if exclusive:
             return AlreadyExistsError(f"{what}: it exists already")
         return StorageError(
             f"{what}: a part of its path is a file, not a folder",
             hint="choose another place, or move that file away",
         )
-    if isinstance(error, IsADirectoryError) or number == errno.EISDIR:
-        kind = NotFoundError if action == "read" else StorageError
-        return kind(f"{what}: it is a folder, not a file", hint="name a file in it")
+    if issubclass(kind, IsADirectoryError):
+        found = NotFoundError if action == "read" else StorageError
+        return found(f"{what}: it is a folder, not a file", hint="name a file in it")
     if _is_missing(error, code, action == "write"):
         return NotFoundError(f"{what}: there is no such file")
     if isinstance(error, NotImplementedError | io.UnsupportedOperation) or number == errno.EROFS:
@@ -116,7 +123,7 @@ def _translated(
         return StorageError(f"{what}: this storage cannot do that{said}")
     if isinstance(error, ssl.SSLCertVerificationError):
         return StorageError(f"{what}: the server's certificate is not trusted")
-    if isinstance(error, PermissionError) or code in (401, 403, 407) or _is_denied(error, name):
+    if issubclass(kind, PermissionError) or code in (401, 403, 407) or _is_denied(error, name):
         return AccessDeniedError(
             f"{what}: access was refused{said}",
             hint="look at the credentials, the settings [fsspec.<scheme>] and the permissions",
@@ -138,9 +145,9 @@ def _translated(
 
 
 def _is_missing(error: Exception, code: int | None, writing: bool) -> bool:
-    if isinstance(error, FileNotFoundError) or code in (404, 410):
+    if issubclass(kind_of(error), FileNotFoundError) or code in (404, 410):
         return True
-    if isinstance(error, NotADirectoryError):
+    if issubclass(kind_of(error), NotADirectoryError):
         return not writing
     # FTP has one code for "no such file" and "not allowed".
     return code == 550 and not writing and _DENIED_WORDS.search(str(error).lower()) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -75,6 +76,9 @@ class FsspecFileSystem(FileSystem):
         self.writable = self._traits.writable  # type: ignore[misc]  # known only of this one
         self.transfers_at_once = self._traits.at_once  # type: ignore[misc]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._scheme, self._options), {"cache": self.cache}
+
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
         return scheme_of(uri) == self._scheme and (mode == "r" or self._traits.writable)
 
@@ -108,7 +112,7 @@ class FsspecFileSystem(FileSystem):
         for entry in self._retries(lambda: list(self._entries(at))):
             if entry.path.endswith(ext) and self._is_seen(entry):
                 name = at.name_of(entry.path)
-                info = info_of(entry.told, self._scheme)
+                info = self._info_of(entry.told)
                 if name is not None:
                     yield ListedFile(self.uri_below(uri, name), name, info)
                 elif at.is_at(entry.path) and not at.is_folder:
@@ -160,20 +164,19 @@ class FsspecFileSystem(FileSystem):
         known: FileInfo | None,
         on_progress: OnProgress = ignore_progress,
     ) -> FileInfo | None:
-        at = self._to_read(uri)
-        if known is not None:
-            found = self._retries(lambda: self._info(at))
-            certain = found.etag is not None or found.last_modified is not None
-            if certain and not changed(known, found):
-                return None
-        return self._download(at, Path(path), on_progress)
+        if known is None:  # nothing to ask for first
+            return self.copy_from(uri, path, on_progress)
+        return super().copy_if_changed(uri, path, known, on_progress)
 
     def copy_to(
         self, path: str | Path, uri: str, on_progress: OnProgress = ignore_progress
     ) -> FileInfo | None:
         at = self._to_write(uri)
-        with failures("read", os.fspath(path)), Path(path).open("rb"):
-            pass
+        with failures("read", os.fspath(path)):
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe is read once, and has no size
+                return super().copy_to(path, uri, on_progress)
+            with Path(path).open("rb"):
+                pass
         return self._upload(Path(path), at, on_progress=on_progress)
 
     # Places
@@ -227,6 +230,9 @@ class FsspecFileSystem(FileSystem):
         told = self._ways.info(instance, at.path)
         if told.get("type") == "directory":
             raise NotFoundError(f"cannot read {at.shown}: it is a folder, not a file")
+        return self._info_of(told)
+
+    def _info_of(self, told: Mapping[str, Any]) -> FileInfo:
         return info_of(told, self._scheme)
 
     def _is_there(self, at: Address) -> bool:
@@ -241,7 +247,7 @@ class FsspecFileSystem(FileSystem):
             at,
             partial(self._failures, "read", at),
             partial(self._ask, at),
-            partial(info_of, scheme=self._scheme),
+            self._info_of,
             self._ways,
             stays_open=self._traits.read == "stream",
         )
@@ -341,7 +347,7 @@ class FsspecFileSystem(FileSystem):
                 )
 
         told = self._retries(attempt)
-        return None if told is None else info_of(told, self._scheme)
+        return None if told is None else self._info_of(told)
 
 
 def _refuse(uri: str) -> NoReturn:

@@ -44,12 +44,12 @@ class Publisher:
         """What is told of the file where it has been looked at under its name."""
         told: Mapping[str, Any] | None = None
         size = source.stat().st_size
-        if exclusive and instance.exists(path):
+        if exclusive and self.ways.exists(instance, path):
             raise FileExistsError(path)
         if self.traits.publish == "pipe":
             data = _read(source, watched)
             with _one_at_a_time:
-                if exclusive and instance.exists(path):
+                if exclusive and self.ways.exists(instance, path):
                     raise FileExistsError(path)
                 instance.pipe_file(path, data)
         elif self.traits.publish == "put":
@@ -93,14 +93,14 @@ class Publisher:
         # Some refuse to replace, some say nothing and leave both.
         try:
             instance.mv(part, path)
-            if not instance.exists(part):
+            if not self.ways.exists(instance, part):
                 return
         except Exception:
-            if not (instance.exists(part) and instance.isfile(path)):
+            if not (self.ways.exists(instance, part) and instance.isfile(path)):
                 raise
         instance.rm_file(path)
         instance.mv(part, path)
-        if instance.exists(part):
+        if self.ways.exists(instance, part):
             raise OSError("the uploaded file cannot be moved to its name")
 
     def _check(

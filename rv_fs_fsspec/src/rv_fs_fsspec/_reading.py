@@ -32,8 +32,8 @@ Ask = Callable[[AbstractFileSystem], FileInfo]
 class Source:
     """A file as `rv_core.transfers` reads it (`RangeSource`).
 
-    ``stays_open``: by the implementation's own open file, which is of one version; otherwise by
-    requests for ranges, after each of which the version is looked at before its bytes count.
+    ``stays_open``: by the implementation's own open file; otherwise by requests for ranges. After
+    each block the version is looked at before its bytes count, where the file cannot tell its own.
     """
 
     connections: Connections
@@ -73,43 +73,60 @@ class OpenFile:
     def __init__(self, source: Source, start: int, stop: int | None) -> None:
         self._source = source
         self._failed = False
+        self._block = memoryview(b"")
+        self._size = _FIRST_BLOCK
         self._pid = os.getpid()
         with source.failures():
             # Given back only by `close`: one that cannot even open the file may be broken.
             self._instance: Any = source.connections.take(source.at.connection)
-            self.info, self._file = self._open()
+            self.info, self._file, self._stays = self._open()
             if start:
                 self._file.seek(start)
         size = self.info.size
         self.stop = size if stop is None or size is None else min(stop, size)
         self._left = None if self.stop is None else max(0, self.stop - start)
 
-    def _open(self) -> tuple[FileInfo, Reading]:
-        """The file, and what is known of the version that it is."""
+    def _open(self) -> tuple[FileInfo, Reading, bool]:
+        """What is known of the version that is open; the file; whether it surely stays that."""
         source = self._source
         for _ in range(_ATTEMPTS_AT_ONE_VERSION):
             before = source.ask(self._instance)
             file = source.ways.open(self._instance, source.at.path)
             told = source.ways.told_of(file)
             if told is not None:
-                return source.info_of(told), file
+                return source.info_of(told), file, True
             if not changed(before, source.ask(self._instance)):
-                return before, file
+                return before, file, False
             file.close()
         raise source.replaced()
 
     def read1(self, size: int) -> bytes:
-        wanted = size if self._left is None else min(size, self._left)
-        if wanted == 0:
-            return b""
         if self._pid != os.getpid():  # who reads on in a forked process needs a file of its own
             raise TransferError(f"reading {self._source.at.shown} is its parent's")
         try:
             with self._source.failures():
-                data = bytes(self._file.read(wanted))
+                if self._stays:
+                    return self._read(size)
+                if not self._block:
+                    self._block = self._next()
         except BaseException:
             self._failed = True
             raise
+        data = bytes(self._block[:size])
+        self._block = self._block[size:]
+        return data
+
+    def _next(self) -> memoryview:
+        """Many an open file asks for one range after the other, whatever is there by then."""
+        data = self._read(self._size)
+        self._size = min(_LAST_BLOCK, self._size * 2)
+        if data and changed(self.info, self._source.ask(self._instance)):
+            raise self._source.replaced()
+        return memoryview(data)
+
+    def _read(self, size: int) -> bytes:
+        wanted = size if self._left is None else min(size, self._left)
+        data = bytes(self._file.read(wanted)) if wanted else b""
         if self._left is not None:
             self._left -= len(data)
         return data

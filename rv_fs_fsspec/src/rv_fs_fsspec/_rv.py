@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from glob import has_magic
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
@@ -66,10 +67,10 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
         self._source = source
 
     def __reduce__(self) -> tuple[Any, ...]:
-        source = self._source
-        if isinstance(source, Kernel):
-            return _with_kernel, (source.spec(), self.storage_options)
-        return _with_source, (source, self.storage_options)
+        options = {name: value for name, value in self.storage_options.items() if name != "source"}
+        if isinstance(self._source, Kernel):
+            return _with_kernel, (self._source.spec(), options)
+        return partial(RVFileSystem, **options), (self._source,)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -93,7 +94,7 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
         """The URI, or local path, that a path stands for."""
         scheme, _, rest = str(cls._strip_protocol(path)).partition("/")
         if scheme == _LOCAL:
-            return rest if re.match(r"[A-Za-z]:", rest) else f"/{rest}"
+            return rest if os.name == "nt" and rest[1:2] == ":" else f"/{rest}"
         return f"{scheme}://{rest}"
 
     @property
@@ -116,11 +117,15 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def exists(self, path: str, **kwargs: Any) -> bool:
         path = self._strip_protocol(path)
+        if not path:  # all schemes
+            return True
         with self._asking(path) as (fs, uri):
             return fs.file_exists(uri)
 
     def isfile(self, path: str) -> bool:
         path = self._strip_protocol(path)
+        if not path:
+            return False
         with self._asking(path) as (fs, uri):
             return fs.file_exists(uri, include_dir=False)
 
@@ -225,8 +230,9 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return
         rpath = self._strip_protocol(rpath)
         callback.set_size(source.stat().st_size)
-        if mode == "create":
-            with source.open("rb") as stream, self.open(rpath, "xb") as sink:
+        if mode == "create" or self._intrans:
+            how = "xb" if mode == "create" else "wb"
+            with source.open("rb") as stream, self.open(rpath, how) as sink:
                 while chunk := stream.read(self.blocksize):
                     sink.write(chunk)
                     callback.relative_update(len(chunk))
@@ -238,12 +244,12 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
         path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
         if self.isdir(path1):
             return
-        with self._asking(path1) as (source, src), self._asking(path2, "w") as (target, dst):
-            if self._files is not None:
-                self._files.copy(src, dst)
-            else:
-                with source.open(src) as reader, target.open(dst, "wb") as writer:
-                    copy_stream(reader, writer, None)
+        if self._files is None or self._intrans:
+            with self.open(path1) as reader, self.open(path2, "wb") as writer:
+                copy_stream(reader, writer, None)
+            return
+        with self._asking(path1) as (_, src), self._asking(path2, "w") as (_, dst):
+            self._files.copy(src, dst)
 
     def rm_file(self, path: str) -> None:
         path = self._strip_protocol(path)
@@ -346,12 +352,14 @@ class RVFileSystem(AbstractFileSystem):  # type: ignore[misc]
                     continue
                 parts = name.split("/")
                 if maxdepth is None or len(parts) <= maxdepth:
-                    found[f"{path}/{name}"] = _told(f"{path}/{name}", file.info)
-                if folders:
-                    for depth in range(1, len(parts)):
-                        if maxdepth is None or depth <= maxdepth:
-                            folder = f"{path}/{'/'.join(parts[:depth])}"
-                            found.setdefault(folder, _folder(folder))
+                    # Not the names joined: URIs may be encoded, or have something behind them.
+                    own = self._strip_protocol(file.uri)
+                    found[own] = _told(own, file.info)
+                for depth in range(1, len(parts)) if folders else ():
+                    if maxdepth is None or depth <= maxdepth:
+                        below = fs.uri_below(uri, "/".join(parts[:depth]))
+                        folder = self._strip_protocol(below)
+                        found.setdefault(folder, _folder(folder))
         return found
 
 
@@ -395,12 +403,4 @@ def _size_of(stream: BinaryIO, fs: FileSystem, uri: str) -> int | None:
 
 
 def _with_kernel(spec: Any, options: Mapping[str, Any]) -> RVFileSystem:
-    return RVFileSystem(Kernel.from_spec(spec), **_plain(options))
-
-
-def _with_source(source: FileSystem | None, options: Mapping[str, Any]) -> RVFileSystem:
-    return RVFileSystem(source, **_plain(options))
-
-
-def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if name != "source"}
+    return RVFileSystem(Kernel.from_spec(spec), **options)

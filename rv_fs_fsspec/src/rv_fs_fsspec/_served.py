@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ class Served:
     def __init__(self) -> None:
         self._found: dict[str, FsspecFileSystem] = {}
         self._archives = Archives()
-        self._lock = threading.Lock()
 
     def filesystem(self, uri: str, kernel: Kernel) -> FileSystem | None:
         """The system of a URI; ``None`` for a scheme that fsspec does not know."""
@@ -35,12 +33,10 @@ class Served:
             return archive
         found = self._found.get(scheme)
         if found is None:
-            with self._lock:
-                found = self._found.get(scheme) or FsspecFileSystem(
-                    scheme, _options(kernel, scheme)
-                )
-                found.cache = kernel.cache
-                self._found[scheme] = found
+            # Without a lock, which a fork could find taken: of two that are made, one stays.
+            found = FsspecFileSystem(scheme, _options(kernel, scheme))
+            found.cache = kernel.cache
+            found = self._found.setdefault(scheme, found)
         return found
 
 

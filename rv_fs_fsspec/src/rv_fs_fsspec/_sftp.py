@@ -113,7 +113,7 @@ class SftpWays(Ways):
         try:
             instance.ftp.rename(old, new)
         except OSError:
-            if instance.exists(new):
+            if self.exists(instance, new):
                 raise FileExistsError(new) from None
             raise
 

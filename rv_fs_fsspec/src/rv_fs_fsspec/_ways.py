@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from inspect import signature
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from fsspec import AbstractFileSystem
 from fsspec.callbacks import Callback
+from fsspec.spec import AbstractBufferedFile
 
 from rv_core import OnProgress, Progress
+from rv_fs_fsspec._failures import kind_of
+
+_CHUNK_BYTES: Final = 1 << 20
 
 
 class Reading(Protocol):
@@ -38,6 +44,7 @@ class Watched(Callback):  # type: ignore[misc]
         self._size = size
         self._owner = threading.get_ident()
         self._raised: BaseException | None = None
+        self._over = False
 
     def call(self, *args: Any, **kwargs: Any) -> None:
         if self.value:
@@ -48,6 +55,8 @@ class Watched(Callback):  # type: ignore[misc]
         self._tell()
 
     def _tell(self) -> None:
+        if self._over:
+            raise GivenUpError
         try:
             self._on_progress(Progress("copy", self.value, self._size, "B"))
         except BaseException as error:
@@ -58,13 +67,18 @@ class Watched(Callback):  # type: ignore[misc]
 
     @contextmanager
     def passing_on(self) -> Iterator[None]:
-        """Raise what the listener raised as it is, whatever the implementation made of it."""
+        """Raise what the listener raised as it is, whatever the implementation made of it. A
+        transfer that goes on in an event loop when the block is left by an exception, such as
+        Ctrl-C, ends when it next tells how far it is."""
         try:
             yield
-        except Exception:
-            if self._raised is not None:
+        except BaseException as error:
+            self._over = True
+            if self._raised is not None and isinstance(error, Exception):
                 raise self._raised from None
             raise
+        if self._raised is not None:
+            raise self._raised
 
     def finished(self, size: int) -> None:
         """Not every implementation calls back, and none need call for the end."""
@@ -85,8 +99,21 @@ class Ways:
         """Done in a forked process to an instance that is its parent's."""
 
     def info(self, instance: AbstractFileSystem, path: str) -> Mapping[str, Any]:
-        """What is told of a file or folder."""
-        return instance.info(path)  # type: ignore[no-any-return]
+        """What is told of a file or folder; raises FileNotFoundError."""
+        try:
+            return instance.info(path)  # type: ignore[no-any-return]
+        except OSError as error:
+            if issubclass(kind_of(error), FileNotFoundError):
+                raise FileNotFoundError(errno.ENOENT, "there is no such file", path) from None
+            raise
+
+    def exists(self, instance: AbstractFileSystem, path: str) -> bool:
+        """Whether something is there; fsspec takes any failure to find out for a no."""
+        try:
+            self.info(instance, path)
+        except FileNotFoundError:
+            return False
+        return True
 
     def open(self, instance: AbstractFileSystem, path: str) -> Reading:
         """A file that stays open, at its start."""
@@ -115,19 +142,40 @@ class Ways:
         new: bool = False,
     ) -> None:
         """Upload; with ``new``, the server refuses where something is there."""
+        if not instance.async_impl and type(instance).put_file is AbstractFileSystem.put_file:
+            _write(instance, local, path, watched)
+            return
         mode = {"mode": "create"} if new else {}
         instance.put_file(local, path, callback=watched, **mode)
 
     def move_to_new(self, instance: AbstractFileSystem, old: str, new: str) -> None:
         """Rename a file; raises FileExistsError where the new name is taken. As close to
         exclusive as asking first comes."""
-        if instance.exists(new):
+        if self.exists(instance, new):
             raise FileExistsError(new)
         instance.mv(old, new)
-        if instance.exists(old):  # moved nothing, and said nothing
+        if self.exists(instance, old):  # moved nothing, and said nothing
             raise FileExistsError(new)
 
     def drop(self, instance: AbstractFileSystem, path: str) -> None:
         """Remove what an upload that failed has left."""
         with suppress(Exception):
             instance.rm_file(path)
+
+
+def _write(instance: AbstractFileSystem, local: str, path: str, watched: Watched) -> None:
+    """As fsspec's common way, which closes a file after a failure too, and so publishes a half."""
+    instance.makedirs(instance._parent(path), exist_ok=True)
+    file = instance.open(path, "wb")
+    try:
+        with Path(local).open("rb") as source:
+            while chunk := source.read(_CHUNK_BYTES):
+                file.write(chunk)
+                watched.relative_update(len(chunk))
+    except BaseException:
+        if isinstance(file, AbstractBufferedFile):
+            with suppress(Exception):
+                file.discard()
+            file.closed = True
+        raise
+    file.close()

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from rv_core.local_files import storage_error
+from rv_core.local_files import part_name, storage_error, sweep
 
 from rv_core import StorageError
 
@@ -26,7 +26,8 @@ class Upload(io.BufferedWriter):
 
     Few implementations can take back what was written to them, and none can be asked again for
     what a broken connection lost: from a file, all can. Leaving the ``with`` block by an
-    exception, a failed write and being forgotten unclosed all drop what was written.
+    exception, a failed write and being forgotten unclosed all drop what was written. What writers
+    that died left there goes too.
     """
 
     def __init__(self, publish: Callable[[Path], object]) -> None:
@@ -35,10 +36,12 @@ class Upload(io.BufferedWriter):
         self._pid = os.getpid()
         self._path = ""
         try:
-            handle, self._path = tempfile.mkstemp(prefix="rv-upload-")
+            name = part_name().removesuffix(".part")
+            handle, self._path = tempfile.mkstemp(".part", f"{name}-")
         except OSError as error:
             raise storage_error(error, "write", tempfile.gettempdir()) from error
         super().__init__(io.FileIO(handle, "wb"), _BUFFER_BYTES)
+        sweep(tempfile.gettempdir())
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -62,9 +65,9 @@ class Upload(io.BufferedWriter):
         try:
             if self._failure is not None:
                 raise self._failure
-            self.flush()
-            self.raw.close()
             if os.getpid() == self._pid:  # a forked copy of this stream is its parent's to close
+                self.flush()
+                self.raw.close()
                 self._publish(Path(self._path))
         finally:
             self.abort()

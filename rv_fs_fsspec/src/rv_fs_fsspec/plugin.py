@@ -20,5 +20,5 @@ def rv_filesystem(uri: str, mode: str, kernel: Kernel) -> FileSystem | None:
     if found is None:
         from rv_fs_fsspec._served import Served
 
-        found = _of_kernel[kernel] = Served()
+        found = _of_kernel.setdefault(kernel, Served())
     return found.filesystem(uri, kernel)
