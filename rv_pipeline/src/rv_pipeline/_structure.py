@@ -73,7 +73,8 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(lambda t: t == tuple[str, ...], _strings)
     converter.register_structure_hook_func(lambda t: t == tuple[float, ...], _numbers)
     converter.register_structure_hook_func(
-        lambda t: t == Mapping[str, str], lambda v, _: _mapping(v)
+        lambda t: t in (Mapping[str, str], Mapping[str, str | None]),
+        lambda v, _: _mapping(v),
     )
     converter.register_structure_hook_func(
         lambda t: t in (Mapping[int, int], Mapping[str, Any]), lambda v, _: _plain(_mapping(v))
