@@ -25,6 +25,7 @@ OUT = ROOT / "out"
 DIST = ROOT / "dist"
 KNOWN_PLUGINS = ROOT / "rv_core" / "src" / "rv_core" / "known_plugins.json"
 SERVICES = ROOT / "tests" / "services" / "packages.txt"
+BROWSER = ROOT / "tests" / "browser" / "packages.txt"
 # Tools of the user's that would reach into an environment made here.
 ENVIRONMENT = {"PYTHONPATH": "", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
@@ -73,17 +74,32 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def tests_services(session: nox.Session) -> None:
     """The storage suites on Debian's nginx and OpenStack Swift, started and stopped here."""
-    packages = [line.split() for line in SERVICES.read_text().splitlines() if line[0] != "#"]
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/bin"])
-    if missing := [name for name, program in packages if not shutil.which(program, path=path)]:
-        line = f"apt-get install --no-install-recommends {' '.join(missing)}"
-        session.error(f"not installed: {', '.join(missing)}. Debian has them: {line}")
+    need_programs(session, SERVICES)
     storage = ["rv_core", "rv_fs_http", "rv_fs_s3"]
     folders = [part for package in storage for part in ("-e", f"./{package}")]
     session.install(*folders, *test_requirements(*storage))
     # Slow ones wait for connections that fall asleep, which is the proxy's doing on any server.
     options = session.posargs or ["-m", "not slow"]
     session.run("pytest", "tests/services", *options, env=ENVIRONMENT)
+
+
+def need_programs(session: nox.Session, file: Path) -> None:
+    """Stop where programs of a packages.txt are missing: skipped tests would look like passed."""
+    packages = [line.split() for line in file.read_text().splitlines() if line[0] != "#"]
+    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/usr/bin"])
+    if missing := [name for name, program in packages if not shutil.which(program, path=path)]:
+        line = f"apt-get install --no-install-recommends {' '.join(missing)}"
+        session.error(f"not installed: {', '.join(missing)}. Debian has them: {line}")
+
+
+@nox.session
+def tests_browser(session: nox.Session) -> None:
+    """Reports and previews in Debian's Chromium, without a screen."""
+    need_programs(session, BROWSER)
+    needed = ["rv_core", "rv_plugins", "rv_pipeline"]
+    folders = [part for package in needed for part in ("-e", f"./{package}")]
+    session.install(*folders, *test_requirements(*needed), "selenium>=4.20")
+    session.run("pytest", "tests/browser", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session

@@ -37,12 +37,12 @@
       output.textContent = `${state.zoom.toFixed(digits)}\u00d7`;
     }
 
-    // Zoom so that the point (u, v) of the frame, 0..1 each, keeps its place.
-    function zoomTo(zoom, u = 0.5, v = 0.5) {
+    // Zoom so that what is at the point (from[0], from[1]) of the frame, 0..1 each, comes to `to`.
+    function zoomTo(zoom, from = [0.5, 0.5], to = from) {
       const next = clamp(zoom, 1, MOST);
       const times = next / state.zoom;
-      state.x = u - (u - state.x) * times;
-      state.y = v - (v - state.y) * times;
+      state.x = to[0] - (from[0] - state.x) * times;
+      state.y = to[1] - (from[1] - state.y) * times;
       state.zoom = next;
       draw();
     }
@@ -56,6 +56,16 @@
     function place(event, frame) {
       const box = frame.getBoundingClientRect();
       return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    }
+
+    // How far apart the first two of several fingers are, and the point between them.
+    function spread(frame) {
+      if (pointers.size < 2) return null;
+      const [a, b] = [...pointers.values()];
+      const apart = Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
+      const [au, av] = place(a, frame);
+      const [bu, bv] = place(b, frame);
+      return { apart: Math.max(1, apart), middle: [(au + bu) / 2, (av + bv) / 2] };
     }
 
     function choose(value) {
@@ -73,7 +83,7 @@
         event.preventDefault();
         const lines = event.deltaMode === 1 ? 24 : 1;
         const step = clamp(event.deltaY * lines, -120, 120);
-        zoomTo(state.zoom * Math.exp(-step / (event.ctrlKey ? 120 : 320)), ...place(event, frame));
+        zoomTo(state.zoom * Math.exp(-step / (event.ctrlKey ? 120 : 320)), place(event, frame));
       }, { passive: false });
       frame.addEventListener("pointerdown", (event) => {
         if (event.button) return;
@@ -81,7 +91,7 @@
         frame.setPointerCapture(event.pointerId);
         viewer.classList.add("held");
         dragged = pointers.size > 1;
-        pinch = null;
+        pinch = spread(frame);
         stage.focus({ preventScroll: true });
       });
       frame.addEventListener("pointermove", (event) => {
@@ -100,26 +110,19 @@
           return;
         }
         pointers.set(event.pointerId, event);
-        const [a, b] = [...pointers.values()];
-        const apart = Math.hypot(a.clientX - b.clientX, a.clientY - b.clientY);
-        const [au, av] = place(a, frame);
-        const [bu, bv] = place(b, frame);
-        const middle = [(au + bu) / 2, (av + bv) / 2];
-        if (pinch) {
-          pan(middle[0] - pinch.middle[0], middle[1] - pinch.middle[1]);
-          zoomTo(state.zoom * apart / pinch.apart, ...middle);
-        }
-        pinch = { apart: apart || 1, middle };
+        const now = spread(frame);
+        zoomTo(state.zoom * now.apart / pinch.apart, pinch.middle, now.middle);
+        pinch = now;
       });
       const release = (event) => {
         pointers.delete(event.pointerId);
-        pinch = null;
+        pinch = spread(frame);
         if (!pointers.size) viewer.classList.remove("held");
       };
       frame.addEventListener("pointerup", release);
       frame.addEventListener("pointercancel", release);
       frame.addEventListener("dblclick", (event) => {
-        if (!dragged) zoomTo(state.zoom * 2, ...place(event, frame));
+        if (!dragged) zoomTo(state.zoom * 2, place(event, frame));
       });
     }
 
