@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+import pystac
 import pytest
 import rasterio
 from numpy.typing import NDArray
@@ -141,12 +142,13 @@ def test_every_object_is_found_once_wherever_it_lies(
 ) -> None:
     made = experiment()
     reports = {report.command: report for report in run(made, kernel=kernel)}
-    found = stored(
-        tmp_path / "out/predict/cars/validation.geojson", made.dataset.validation[0], kernel
-    )
+    path = tmp_path / "out/predict/cars/validation.geojson"
+    found = stored(path, made.dataset.validation[0], kernel)
     same(found, OBJECTS)
     assert found.scores is not None
     assert (np.diff(found.scores) <= 0).all()
+    item = pystac.Item.from_file(str(path.with_suffix(".stac.json")))
+    assert item.assets["boxes"].get_absolute_href() == str(path)
     figures = json.loads((tmp_path / "out/eval/cars/eval.json").read_text())
     overall = figures["overall"]
     assert (overall["ap"], overall["boxes"], overall["count_error"]) == (1.0, len(OBJECTS), 0)

@@ -196,16 +196,20 @@ class ObjectDetection(Task):
     def write_predictions(
         self, folder: Path, stem: str, scene: Scene, parts: Sequence[Part], kernel: Kernel
     ) -> int:
-        """One GeoJSON of all objects, the best score first."""
+        """One GeoJSON of all objects, the best score first, and a STAC item of it."""
         from rv_pipeline.label_stores import StoredBoxes, write_boxes
+        from rv_pipeline.label_stores.stac import GEOJSON, ItemAsset, write_item
 
+        name = f"{stem}{self.suffix}"
+        asset = ItemAsset(key="boxes", name=name, media_type=GEOJSON, title="Detected objects")
+        write_item(folder, stem, scene.raster, self.classes, [asset], kernel, task=self.key)
         loaded = []
         for _, path in parts:
             with np.load(path, allow_pickle=False) as stored:
                 loaded.append(Findings(**stored))
         found = merge(Findings.together(loaded), scene.extent, self.predict.merge_thresh)
         return write_boxes(
-            str(folder / f"{stem}{self.suffix}"),
+            str(folder / name),
             StoredBoxes(found.boxes, found.class_ids, found.scores),
             scene.raster,
             self.classes,
