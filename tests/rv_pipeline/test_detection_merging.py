@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rv_pipeline.tasks._detection_merging import Findings, merge
-from rv_pipeline.tasks._detection_windows import slide
+from rv_pipeline.windows import slide
 
 from rv_core import Window
 from rv_pipeline import boxes as geometry

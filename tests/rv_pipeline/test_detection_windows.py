@@ -11,8 +11,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rv_pipeline.tasks._detection_windows import Chooser, SceneBoxes, box_labels, slide
+from rv_pipeline.tasks._detection_windows import Chooser, SceneBoxes, box_labels
 from rv_pipeline.vectors import Features
+from rv_pipeline.windows import slide
 
 from rv_core import Window
 from rv_pipeline import boxes as geometry

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
         DetectionPredictOptions,
         ObjectDetectionConfig,
     )
+    from rv_pipeline.tasks._segmentation_config import (
+        PolygonOptions,
+        SegmentationChipOptions,
+        SegmentationPredictOptions,
+        SemanticSegmentationConfig,
+    )
     from rv_pipeline.tasks.chip_classification import CellOptions, ChipClassificationConfig
     from rv_pipeline.tasks.config import ChipOptions, PredictOptions, TaskConfig
     from rv_pipeline.tasks.task import Task
@@ -38,11 +44,15 @@ _HOMES = {
     "Experiment": "experiment",
     "LabelConfig": "vectors.config",
     "ObjectDetectionConfig": "tasks._detection_config",
+    "PolygonOptions": "tasks._segmentation_config",
     "PredictOptions": "tasks.config",
     "Predictor": "predictor",
     "RasterConfig": "rasters.config",
     "RasterLabelConfig": "rasters.label_raster",
     "SceneConfig": "scenes",
+    "SegmentationChipOptions": "tasks._segmentation_config",
+    "SegmentationPredictOptions": "tasks._segmentation_config",
+    "SemanticSegmentationConfig": "tasks._segmentation_config",
     "StatsTransformerConfig": "rasters.config",
     "Task": "tasks.task",
     "TaskConfig": "tasks.config",
@@ -63,11 +73,15 @@ __all__ = [
     "Experiment",
     "LabelConfig",
     "ObjectDetectionConfig",
+    "PolygonOptions",
     "PredictOptions",
     "Predictor",
     "RasterConfig",
     "RasterLabelConfig",
     "SceneConfig",
+    "SegmentationChipOptions",
+    "SegmentationPredictOptions",
+    "SemanticSegmentationConfig",
     "StatsTransformerConfig",
     "Task",
     "TaskConfig",

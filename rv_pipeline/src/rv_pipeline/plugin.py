@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _TASKS = {
     "CHIP_CLASSIFICATION": "cells.ChipClassification",
     "OBJECT_DETECTION": "object_detection.ObjectDetection",
+    "SEMANTIC_SEGMENTATION": "semantic_segmentation.SemanticSegmentation",
 }
 
 

@@ -43,6 +43,21 @@ def _offsets(start: int, length: int, size: int, stride: int) -> range:
     return range(start, start + min(count * stride, length), stride)
 
 
+def slide(extent: Window, size: int, stride: int) -> list[Window]:
+    """Square windows that cover the extent, row by row. The last of a row or column is moved back
+    inside the extent; one that is smaller than a window has one window, from its start."""
+    return [
+        Window(col, row, size, size)
+        for row in _starts(extent.row_off, extent.height, size, stride)
+        for col in _starts(extent.col_off, extent.width, size, stride)
+    ]
+
+
+def _starts(start: int, length: int, size: int, stride: int) -> list[int]:
+    last = start + max(0, length - size)
+    return [*range(start, last, stride), last]
+
+
 def random(extent: Window, size: int, count: int, generator: np.random.Generator) -> list[Window]:
     """Square windows inside the extent, every place of it equally likely.
 

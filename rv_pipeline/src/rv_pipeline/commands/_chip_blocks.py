@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from rv_core import ChipSample, ChipSpec, ChipWriter, DataError, ShardInfo, Window
+from rv_core import (
+    UNLABELLED,
+    ChipSample,
+    ChipSpec,
+    ChipWriter,
+    DataError,
+    PixelLabels,
+    ShardInfo,
+    Window,
+)
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.reading import about, read_windows
@@ -20,6 +29,10 @@ from rv_pipeline.tasks.task import task_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rv_core import Label
     from rv_pipeline.commands.command import Job
     from rv_pipeline.experiment import Experiment
     from rv_pipeline.scenes import Scene, SceneConfig
@@ -164,7 +177,8 @@ class Cutter:
                     writer = self._backend.chip_writer(
                         self._chips_uri, block.split, block.shard, self._spec
                     )
-                writer.write(ChipSample(pixels, labelled[window], window, block.scene.id, nodata))
+                label = _without(nodata, labelled[window])
+                writer.write(ChipSample(pixels, label, window, block.scene.id, nodata))
         except BaseException:
             if writer is not None:
                 writer.abort()
@@ -183,6 +197,15 @@ class Cutter:
             )
             self._current = (config, scene)
         return self._current[1]
+
+
+def _without(nodata: NDArray[np.bool_] | None, label: Label) -> Label:
+    """The label with the pixels that hold no data unlabelled."""
+    if nodata is None or not isinstance(label, PixelLabels) or label.mask is None:
+        return label
+    import numpy as np
+
+    return PixelLabels(np.where(nodata, np.uint8(UNLABELLED), label.mask))
 
 
 def _item_size(dtype: str) -> int:

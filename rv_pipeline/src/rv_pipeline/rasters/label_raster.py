@@ -125,6 +125,23 @@ class LabelRaster:
             default = classes.id_of(config.default_class)
         return cls(source, values, default, classes)
 
+    @classmethod
+    def of_predictions(
+        cls, uri: str, raster: RasterSource, classes: ClassMap, kernel: Kernel
+    ) -> LabelRaster:
+        """The class ids that were predicted of a scene's raster, and lie pixel on pixel where it
+        lies now. Raises `NotFoundError`, and `DataError` like `open`."""
+        from rv_pipeline.rasters.config import RasterConfig
+        from rv_pipeline.rasters.source import RasterSource
+
+        source = RasterSource.open(RasterConfig(uris=uri), kernel)
+        try:
+            _check_lies_on(source, raster)
+        except DataError as error:
+            raise DataError(error.message, hint="run PREDICT again") from error
+        values = _class_ids(RasterLabelConfig(uris=uri), source, classes)
+        return cls(source, values, _UNKNOWN, classes)
+
     def read(self, window: Window) -> NDArray[np.uint8]:
         """The class ids [H, W] of a window, 255 where there is no label, as beyond the raster.
 

@@ -20,7 +20,7 @@ import shapely
 
 from rv_core import BoxLabels, Window
 from rv_pipeline import boxes as geometry
-from rv_pipeline.windows import inside
+from rv_pipeline.windows import inside, slide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,21 +84,6 @@ def box_labels(
         scores = None if labels.scores is None else labels.scores[chosen]
         found.append(BoxLabels(on_chip.astype(np.float32), labels.class_ids[chosen], scores))
     return found
-
-
-def slide(extent: Window, size: int, stride: int) -> list[Window]:
-    """Square windows that cover the extent, row by row. The last of a row or column is moved back
-    inside the extent; one that is smaller than a window has one window, from its start."""
-    return [
-        Window(col, row, size, size)
-        for row in _offsets(extent.row_off, extent.height, size, stride)
-        for col in _offsets(extent.col_off, extent.width, size, stride)
-    ]
-
-
-def _offsets(start: int, length: int, size: int, stride: int) -> list[int]:
-    last = start + max(0, length - size)
-    return [*range(start, last, stride), last]
 
 
 @attrs.frozen(eq=False)

@@ -20,9 +20,10 @@ from rv_pipeline.tasks._detection_config import (
     ObjectDetectionConfig,
 )
 from rv_pipeline.tasks._detection_merging import Findings, merge
-from rv_pipeline.tasks._detection_windows import Chooser, SceneBoxes, box_labels, slide
+from rv_pipeline.tasks._detection_windows import Chooser, SceneBoxes, box_labels
 from rv_pipeline.tasks.cells import generator
 from rv_pipeline.tasks.task import EvaluatedScene, Part, Predicted, Predictions, Table, Task
+from rv_pipeline.windows import slide
 
 if TYPE_CHECKING:
     from rv_core import Kernel
