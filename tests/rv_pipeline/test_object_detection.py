@@ -180,6 +180,7 @@ def test_several_processes_and_a_bundle_find_the_same(
     assert out.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_blocks_leave_no_seams(
     experiment: Make, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
