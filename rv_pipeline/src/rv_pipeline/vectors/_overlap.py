@@ -34,7 +34,7 @@ def no_overlap(
     return DataError(
         f"the {what} in {names} do not overlap the raster {raster.uri}: "
         f"{_distance(areas, extent, projection)}",
-        hint=_hint(sources, extent, projection),
+        hint=_hint(uris, sources, extent, projection),
     )
 
 
@@ -55,7 +55,10 @@ def _distance(areas: NDArray[Any], extent: Any, projection: Projection) -> str:
 
 
 def _hint(
-    sources: Sequence[tuple[NDArray[Any], Projection]], extent: Any, projection: Projection
+    uris: Sequence[str],
+    sources: Sequence[tuple[NDArray[Any], Projection]],
+    extent: Any,
+    projection: Projection,
 ) -> str:
     for geometries, way in sources:
         if shapely.intersects(way.to_pixels(geometries, flip=True), extent).any():
@@ -64,5 +67,7 @@ def _hint(
             return "without a CRS, coordinates are pixels: x right, y down from the upper left"
         beyond = np.abs(shapely.bounds(geometries)).max(initial=0)
         if way.is_lonlat and beyond > 360:
+            if any(uri.lower().endswith(".shp") for uri in uris):
+                return "its coordinates are no degrees: the .prj file names their CRS; is it there?"
             return "its coordinates are no degrees: name their CRS in the file's 'crs' member"
     return "are these the files that belong together?"

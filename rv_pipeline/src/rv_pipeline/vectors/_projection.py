@@ -50,7 +50,9 @@ class Projection:
     @property
     def is_lonlat(self) -> bool:
         """Whether the file's coordinates are degrees of EPSG:4326, as GeoJSON has them."""
-        return CRS.from_user_input(self.source) == CRS.from_user_input(WGS84)
+        return CRS.from_user_input(self.source).equals(
+            CRS.from_user_input(WGS84), ignore_axis_order=True
+        )
 
     @property
     def crs_text(self) -> str:

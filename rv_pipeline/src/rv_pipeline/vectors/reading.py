@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
-import pyogrio
 import shapely
-from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
 
-from rv_core import DataError
+from rv_core import DataError, without_secrets
+from rv_pipeline.vectors._classes import NO_CLASS, check_classes, class_ids, columns_for
+from rv_pipeline.vectors._files import VectorFile, read_file
 from rv_pipeline.vectors._overlap import no_overlap
 from rv_pipeline.vectors._projection import Projection
 from rv_pipeline.vectors.features import Features
@@ -32,14 +30,22 @@ FAR_PIXELS: Final = 1e12
 """Nothing lies this far from a raster but what could not be projected to it."""
 
 
-@attrs.frozen(eq=False)
-class _VectorFile:
-    """What was read of a file: geometries [N] in its own coordinates, and their values of one
-    property [N]."""
+MAX_LON: Final = 540.0
+"""Degrees: a scene across the date line may go on counting."""
+MAX_LAT: Final = 90.0 + 1e-6
 
-    geometries: NDArray[Any]
-    values: Sequence[Any]
+
+@attrs.frozen(eq=False)
+class _Projected:
+    """What was read of a file, what to call it, and its way to the raster."""
+
+    uri: str
+    file: VectorFile
     projection: Projection
+
+    @property
+    def geometries(self) -> NDArray[Any]:
+        return self.file.geometries
 
 
 def read_features(
@@ -51,16 +57,17 @@ def read_features(
     class that is not in ``classes``, points or lines without a buffer, and labels of which none
     lies on the raster. Invalid polygons are repaired, with one warning a file.
     """
-    for name in (*config.class_mapping.values(), config.default_class):
-        if name is not None:
-            classes.id_of(name)
+    check_classes(config, classes)
+    columns = columns_for(config)
     geometries: list[NDArray[Any]] = []
-    class_ids: list[NDArray[np.int64]] = []
-    files = [_read(uri, config.class_property, raster, kernel) for uri in config.uris]
-    for uri, file in zip(config.uris, files, strict=True):
-        geometries.append(_areas(uri, file, config))
-        class_ids.append(_class_ids(uri, file.values, classes, config))
-    areas, ids = np.concatenate(geometries), np.concatenate(class_ids)
+    ids_of_files: list[NDArray[np.int64]] = []
+    files = [_read(uri, columns, raster, kernel, config.layer) for uri in config.uris]
+    for file in files:
+        class_ids_ = class_ids(file.uri, file.file, classes, config)
+        chosen = class_ids_ != NO_CLASS
+        geometries.append(_areas(file, config, chosen))
+        ids_of_files.append(class_ids_[chosen])
+    areas, ids = np.concatenate(geometries), np.concatenate(ids_of_files)
     if len(areas) == 0:
         logger.warning("%s holds no labels", ", ".join(config.uris))
     on_raster = _on_raster(areas, raster)
@@ -78,8 +85,8 @@ def read_aoi(uris: Sequence[str], raster: RasterSource, kernel: Kernel) -> NDArr
     """
     if not uris:
         return np.empty(0, object)
-    files = [_read(uri, None, raster, kernel) for uri in uris]
-    areas = np.concatenate([_areas(uri, file, None) for uri, file in zip(uris, files, strict=True)])
+    files = [_read(uri, (), raster, kernel) for uri in uris]
+    areas = np.concatenate([_areas(file, None) for file in files])
     on_raster = _on_raster(areas, raster)
     if not on_raster.any():
         raise no_overlap(
@@ -88,57 +95,63 @@ def read_aoi(uris: Sequence[str], raster: RasterSource, kernel: Kernel) -> NDArr
     return areas[on_raster]
 
 
-def _read(uri: str, column: str | None, raster: RasterSource, kernel: Kernel) -> _VectorFile:
-    path = kernel.files.local_path(uri)
-    try:
-        meta, _, wkb, columns = pyogrio.raw.read(
-            path, columns=[] if column is None else [column], force_2d=True
-        )
-        geometries = shapely.from_wkb(wkb)
-        projection = Projection.between(uri, meta["crs"], raster)
-    except (
-        CRSError,
-        DataSourceError,
-        DataLayerError,
-        FeatureError,
-        GeometryError,
-        shapely.errors.GEOSException,
-        OSError,
-        ValueError,
-    ) as error:
-        reason = " ".join(str(error).split()).replace(str(path), uri)
+def _read(
+    uri: str,
+    columns: Sequence[str],
+    raster: RasterSource,
+    kernel: Kernel,
+    layer: str | None = None,
+) -> _Projected:
+    file = read_file(uri, columns, kernel, layer)
+    shown = without_secrets(uri)
+    projection = Projection.between(shown, file.crs, raster)
+    _check_degrees(shown, file, projection)
+    return _Projected(shown, file, projection)
+
+
+def _check_degrees(uri: str, file: VectorFile, projection: Projection) -> None:
+    """Some features in degrees and others in metres: no file can say so, and none may."""
+    if projection.raster.crs is None or not projection.is_lonlat or not len(file.geometries):
+        return
+    x0, y0, x1, y1 = shapely.bounds(file.geometries).T
+    beyond = np.maximum(np.abs([x0, x1]).max(0) - MAX_LON, np.abs([y0, y1]).max(0) - MAX_LAT) > 0
+    if beyond.any() and not beyond.all():
+        index = int(np.argmax(beyond))
         raise DataError(
-            f"cannot read the vectors in {uri}: {reason}",
-            hint="is it whole, and GeoJSON or another format that GDAL reads?",
-        ) from error
-    values = columns[0].tolist() if columns else [None] * len(geometries)
-    there = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    kept = [value for value, keep in zip(values, there.tolist(), strict=True) if keep]
-    return _VectorFile(geometries[there], kept, projection)
+            f"{uri} mixes coordinates of several CRSs: {int(beyond.sum())} of its {len(beyond)} "
+            f"features lie beyond what degrees can be, one at {x0[index]:g}, {y0[index]:g}",
+            hint="its CRS is longitude and latitude: keep features in another one in a file of "
+            "their own",
+        )
 
 
-def _areas(uri: str, file: _VectorFile, config: LabelConfig | None) -> NDArray[Any]:
-    """A file's geometries as valid areas in pixels, empty where they cannot be projected."""
-    areas = file.projection.to_pixels(file.geometries)
+def _areas(
+    file: _Projected, config: LabelConfig | None, chosen: NDArray[np.bool_] | None = None
+) -> NDArray[Any]:
+    """A file's geometries, or the chosen ones, as valid areas in pixels, empty where they cannot
+    be projected."""
+    uri, projection = file.uri, file.projection
+    geometries = file.geometries if chosen is None else file.geometries[chosen]
+    areas = projection.to_pixels(geometries)
     lost = (np.abs(shapely.bounds(areas)) > FAR_PIXELS).any(axis=1)
     areas[lost] = shapely.Polygon()
-    dimensions = np.where(lost, -1, shapely.get_dimensions(file.geometries))
+    dimensions = np.where(lost, -1, shapely.get_dimensions(geometries))
     for dimension, kind, buffer in (
         (0, "point", config.point_buffer if config else None),
         (1, "line", config.line_buffer if config else None),
     ):
-        chosen = dimensions == dimension
-        if not chosen.any():
+        of_kind = dimensions == dimension
+        if not of_kind.any():
             continue
         if not buffer or config is None:
             hint = f"set {kind}_buffer in the labels" if config else "only polygons will do"
             raise DataError(
-                f"{uri} holds {int(chosen.sum())} {kind}s, which cover no area", hint=hint
+                f"{uri} holds {int(of_kind.sum())} {kind}s, which cover no area", hint=hint
             )
         if config.buffer_units == "m":
-            areas[chosen] = file.projection.grown(file.geometries[chosen], buffer)
+            areas[of_kind] = projection.grown(geometries[of_kind], buffer)
         else:
-            areas[chosen] = shapely.buffer(areas[chosen], buffer)
+            areas[of_kind] = shapely.buffer(areas[of_kind], buffer)
     invalid = ~shapely.is_valid(areas)
     if invalid.any():
         logger.warning(
@@ -161,46 +174,3 @@ def _on_raster(areas: NDArray[Any], raster: RasterSource) -> NDArray[np.bool_]:
         extent, areas
     )
     return touching
-
-
-def _class_ids(
-    uri: str, values: Sequence[Any], classes: ClassMap, config: LabelConfig
-) -> NDArray[np.int64]:
-    """The class id of each value of the class property."""
-    known: dict[str | None, int] = {}
-    ids = np.empty(len(values), np.int64)
-    for index, value in enumerate(values):
-        text = _as_text(value)
-        if text not in known:
-            known[text] = _class_id(uri, text, classes, config)
-        ids[index] = known[text]
-    return ids
-
-
-def _as_text(value: Any) -> str | None:
-    """A property's value as it is spelled in ``class_mapping``; ``None`` where it says nothing."""
-    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))  # whole numbers beside nulls arrive as floats
-    return str(value)
-
-
-def _class_id(uri: str, value: str | None, classes: ClassMap, config: LabelConfig) -> int:
-    if value is None:
-        if config.default_class is None:
-            raise DataError(
-                f"{uri} holds features without the property {config.class_property!r}",
-                hint="set class_property to the one that names the class, or a default_class",
-            )
-        return classes.id_of(config.default_class)
-    name = config.class_mapping.get(value, value)
-    if name in classes.names:
-        return classes.id_of(name)
-    close = get_close_matches(name, [*config.class_mapping, *classes.names], n=1)
-    meant = f"did you mean {close[0]!r}? " if close else ""
-    raise DataError(
-        f"{uri} holds features whose {config.class_property} is {value!r}, which is none of the "
-        f"classes {', '.join(classes.names)}",
-        hint=f"{meant}add the class, or say in class_mapping which one {value!r} is",
-    )
