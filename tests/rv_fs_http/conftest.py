@@ -33,7 +33,7 @@ class FileServer(ThreadingHTTPServer):
     ``/plain/``: ranges, strong etags, no index. ``/html/``, ``/json/``, ``/apache/``: the same
     with an index as nginx and Apache make it. ``/weak/``: weak etags. ``/dated/``: no etag.
     ``/bare/``: nothing that tells versions apart. ``/whole/``: no ranges. ``/secret/``: for those
-    who know the password or the token. ``/slow/``: 5 MB/s for each connection. ``/single/``: the
+    who know the password or the token. ``/slow/``: 10 MB/s for each connection. ``/single/``: the
     same, and others are refused meanwhile. ``/login/``: for those with a cookie, which `/cookie`
     gives to anyone.
     """
@@ -170,7 +170,7 @@ class FileHandler(BaseHTTPRequestHandler):
                 start += len(piece)
                 self.wfile.write(piece)
                 if way in ("slow", "single"):
-                    time.sleep(0.05)
+                    time.sleep(0.025)
         return None
 
     def _is_current(self, tag: str | None, changed: str) -> bool:

@@ -56,7 +56,7 @@ def silent() -> Iterator[Callable[..., str]]:
     done = threading.Event()
     sockets = []
 
-    def start(*pieces: bytes, every: float = 0.05, hangs_up: bool = False) -> str:
+    def start(*pieces: bytes, every: float = 0.02, hangs_up: bool = False) -> str:
         listener = socket.create_server(("127.0.0.1", 0))
         sockets.append(listener)
 
@@ -117,9 +117,7 @@ def failure_of(ask: Any) -> StorageError:
         (425, TransferError, 6),
         (429, TransferError, 6),
         (500, TransferError, 6),
-        (502, TransferError, 6),
         (503, TransferError, 6),
-        (504, TransferError, 6),
         (501, StorageError, 1),
         (505, StorageError, 1),
         (400, StorageError, 1),
@@ -165,7 +163,7 @@ def test_what_passes_is_asked_for_again_and_what_stays_is_told(
 def test_a_body_that_always_ends_badly_is_an_error_and_leaves_the_old_file(
     make_http: MakeHttp, proxy: FaultProxy, url: str, tmp_path: Path, fault: Any, said: str
 ) -> None:
-    http = make_http(read_timeout=0.3)
+    http = make_http(read_timeout=0.2)
     proxy.fail(fault, times=None)
     # Ranges would bring a piece with every attempt, and so the file in the end.
     url = url.replace("plain", "whole") + SECRETS
@@ -219,18 +217,14 @@ PACKED = OK + b"Content-Encoding: gzip\r\n\r\n"
 UNNAMED = gzip.compress(b"")[:3] + b"\x08" + gzip.compress(b"")[4:10]  # a name is to follow
 
 
-@pytest.mark.parametrize(
-    "pieces",
-    [[PACKED + UNNAMED, *[b"x" * 65536] * 10**4], [PACKED, *[gzip.compress(b"") * 3000] * 10**4]],
-    ids=["name", "empty members"],
-)
 def test_packaging_without_contents_is_an_error(
-    http: HttpFileSystem, silent: Callable[..., str], pieces: list[bytes]
+    http: HttpFileSystem, silent: Callable[..., str]
 ) -> None:
-    url = silent(*pieces, every=0)
+    url = silent(PACKED, *[gzip.compress(b"") * 3000] * 10**4, every=0)
     assert type(failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}"))) is IntegrityError
 
 
+@pytest.mark.slow
 def test_a_server_that_drips_a_compressed_body_is_asleep(silent: Callable[..., str]) -> None:
     """Before it unpacks to anything, there is nothing to see of it."""
     http = HttpFileSystem(retries=Retries(attempts=1))
@@ -243,11 +237,11 @@ def test_a_server_that_drips_a_compressed_body_is_asleep(silent: Callable[..., s
 def test_a_server_that_says_nothing_is_an_error(
     make_http: MakeHttp, silent: Callable[..., str]
 ) -> None:
-    http = make_http(read_timeout=0.2)
+    http = make_http(read_timeout=0.1)
     started = time.monotonic()
     found = failure_of(lambda: http.info(f"{silent()}/x{SECRETS}"))
     assert type(found) is TransferError
-    assert "no answer within 0.2 s" in str(found)
+    assert "no answer within 0.1 s" in str(found)
     assert time.monotonic() - started < 10
 
 
@@ -269,17 +263,15 @@ def test_lines_that_never_end_are_an_error(
     make_http: MakeHttp, silent: Callable[..., str], pieces: list[bytes]
 ) -> None:
     """Each byte comes in time; what is waited for never does."""
-    http = make_http(read_timeout=0.2)
+    http = make_http(read_timeout=0.1)
     started = time.monotonic()
     found = failure_of(lambda: http.read_bytes(f"{silent(*pieces)}/x{SECRETS}"))
     assert type(found) is TransferError
     assert time.monotonic() - started < 15
 
 
-def test_a_body_of_a_refusal_that_never_comes_is_not_waited_for(
-    make_http: MakeHttp, silent: Callable[..., str]
-) -> None:
-    http = make_http(read_timeout=3)
+def test_a_body_of_a_refusal_that_never_comes_is_not_waited_for(silent: Callable[..., str]) -> None:
+    http = HttpFileSystem(retries=Retries(attempts=2))
     busy = silent(b"HTTP/1.1 503 Busy\r\nContent-Length: 100\r\n\r\n")
     started = time.monotonic()
     assert "answers 503" in str(failure_of(lambda: http.read_bytes(f"{busy}/x{SECRETS}")))
@@ -308,8 +300,9 @@ def test_what_is_waited_for_a_refusal_is_lost_time_too(proxy: FaultProxy, url: s
     ],
 )
 def test_an_answer_that_makes_no_sense_is_an_error(
-    http: HttpFileSystem, silent: Callable[..., str], answer: bytes
+    make_http: MakeHttp, silent: Callable[..., str], answer: bytes
 ) -> None:
+    http = make_http(read_timeout=0.1)
     for ask in (http.read_bytes, http.info):
         failure_of(lambda ask=ask: ask(f"{silent(answer)}/x{SECRETS}"))
 

@@ -193,6 +193,7 @@ def large(server: Any, megabytes: int = 66) -> bytes:
     return data
 
 
+@pytest.mark.slow
 def test_a_large_file_over_slow_connections_comes_by_several(
     http: HttpFileSystem, server: Any, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ import time
 import uuid
 
 import pytest
-from rv_core.testing import DownloadFaults, FaultProxy, FileSystemContract
+from rv_core.testing import DownloadFaults, FaultProxy, FileSystemContract, only
 
 from rv_core import TransferError
 from rv_fs_http import HttpFileSystem, HttpSettings
@@ -18,6 +18,29 @@ READABLE = FileSystemContract.capabilities - {"any_key", "delete", "exclusive", 
 
 NOT_OF_FOLDERS = frozenset({"empty part", "trailing slash"})
 HIDDEN = frozenset({"hidden", "dots"})  # nginx lists no name that begins with a dot
+
+
+# What is had from an index.
+LISTED = (
+    "test_a_listing_is_recursive_and_its_uris_can_be_used",
+    "test_a_listing_tells_what_info_tells",
+    "test_all_names_come_down",
+    "test_nothing_lists_nothing",
+    "test_a_folder_exists_if_it_is_asked_for_and_holds_a_file",
+    "test_what_is_unchanged_is_not_downloaded_again",
+)
+# What goes by the headers of a file: ranges, etags, times.
+READ = (
+    "test_any_size_arrives_in_pieces_of_any_size",
+    "test_a_download_is_the_file",
+    "test_what_is_known_already_is_not_downloaded",
+    "test_a_local_path_holds_what_is_there_now",
+    "test_an_etag_that_is_not_known_is_none",
+    "test_a_time_that_is_not_known_is_none",
+    "test_streams_seek",
+    "test_streams_say_that_they_do_not_seek",
+    "test_a_system_that_does_not_list_says_so",
+)
 
 
 class Served(FileSystemContract):
@@ -53,39 +76,41 @@ class Served(FileSystemContract):
 
 
 class TestJsonIndex(Served):
+    """The whole contract; the other ways differ in what the server tells."""
+
     way = "json"
 
 
+@only(*LISTED)
 class TestHtmlIndex(Served):
     way = "html"
 
 
-class TestNoIndex(Served):
-    capabilities = READABLE - {"list"}
-    refused_names = NOT_OF_FOLDERS
-
-
+@only(*READ)
 class TestGzipForThoseWhoAcceptIt(Served):
     way = "gzip"
     capabilities = READABLE - {"list"}
-    refused_names = NOT_OF_FOLDERS
 
 
+@only(*READ)
 class TestNoRanges(Served):
     way = "whole"
     capabilities = READABLE - {"list", "seek"}
 
 
+@only(*READ)
 class TestNoEtag(Served):
     way = "dated"
     capabilities = READABLE - {"list", "etag"}
 
 
+@only(*READ)
 class TestNothingTellsVersionsApart(Served):
     way = "bare"
     capabilities = READABLE - {"list", "etag", "last_modified", "seek"}
 
 
+@only("test_no_secret_shows", "test_all_names_come_down", "test_the_cache_takes_every_name")
 class TestPassword(Served):
     way = "secret"
     secrets = ("not-to-be-seen-here",)
@@ -136,6 +161,12 @@ class TestDownloads(DownloadFaults):
         return lambda uri, path: [sys.executable, "-c", COPY, uri, str(path)]
 
 
+@only(
+    "test_a_connection_that_breaks_once",
+    "test_a_file_that_is_replaced_where_the_connection_breaks",
+    "test_a_file_that_is_replaced_while_a_stream_reads_it",
+    "test_a_file_that_never_stays_the_same",
+)
 class TestDownloadsWithoutRanges(TestDownloads):
     way = "whole"
     lists = False
