@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from rv_core.testing import FaultProxy
+from rv_core.transfers import Retries
 
 from rv_fs_s3 import S3FileSystem, S3Settings
 
@@ -133,3 +134,19 @@ def proxy(moto_port: int) -> Iterator[FaultProxy]:
 def faulty(make_fs: Callable[..., S3FileSystem], proxy: FaultProxy) -> S3FileSystem:
     """A file system that reaches the server through the proxy."""
     return make_fs(endpoint_url=proxy.url)
+
+
+@pytest.fixture
+def hurried(make_fs: Callable[..., S3FileSystem], proxy: FaultProxy) -> S3FileSystem:
+    """The same, but it does not wait as long for a server that is silent."""
+    if OTHER_PORT:  # which may need its time
+        return make_fs(endpoint_url=proxy.url)
+    return make_fs(endpoint_url=proxy.url, connect_timeout=3.0, read_timeout=3.0)
+
+
+@pytest.fixture
+def tired(hurried: S3FileSystem) -> S3FileSystem:
+    """The same as ``hurried``, which now soon gives up: for cases that wait in vain, of which one
+    of each kind has the usual patience."""
+    hurried._client.retries = Retries(max_wait=0.3, patience=2.0)
+    return hurried

@@ -10,7 +10,7 @@ from rv_fs_s3 import S3FileSystem
 
 class TestS3(FileSystemContract):
     secrets = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST")
-    examples = 6
+    examples = 3
     refused_names = frozenset({"control characters"})  # moto's routes end at a line's end
     memory_bytes = 64 << 20  # a stream keeps up to three parts of 16 MiB
 

@@ -146,7 +146,7 @@ def test_credentials_that_stay_expired_are_an_error(
 def test_an_upload_goes_on_with_new_credentials(
     make_fs: MakeFS, proxy: FaultProxy, process: Process, folder: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "large").write_bytes(bytes(40 << 20))
+    (tmp_path / "large").write_bytes(bytes(33 << 20))
     fs = make_fs(endpoint_url=proxy.url, profile="temporary")
     proxy.fail(
         Status(400, body=EXPIRED),
@@ -155,7 +155,7 @@ def test_an_upload_goes_on_with_new_credentials(
         when=lambda request: key_of(request) == "AKTEST0000",
     )
     fs.copy_to(tmp_path / "large", f"{folder}/large")
-    assert fs.read_bytes(f"{folder}/large") == bytes(40 << 20)
+    assert fs.read_bytes(f"{folder}/large") == bytes(33 << 20)
 
 
 def test_a_lack_of_credentials_is_told_at_once(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rv_core.testing import DownloadFaults, FaultProxy, Put, Request
+from rv_core.testing import DownloadFaults, Drip, FaultProxy, Put, Request
 
 from rv_fs_s3 import S3FileSystem
+
+USUAL = f"[copy-{Drip(1)}]"
 
 DOWNLOAD = """
 import sys
@@ -29,7 +31,15 @@ class TestS3Downloads(DownloadFaults):
         return "list-type=2" in request.path
 
     @pytest.fixture
-    def fs(self, faulty: S3FileSystem) -> S3FileSystem:
+    def fs(self, faulty: S3FileSystem, request: pytest.FixtureRequest) -> S3FileSystem:
+        """With its usual time limits; of the cases that wait in vain, one."""
+        name: str = request.node.name
+        if "asleep_once" in name:
+            hurried: S3FileSystem = request.getfixturevalue("hurried")
+            return hurried
+        if "never_gets" in name or ("always_falls" in name and USUAL not in name):
+            tired: S3FileSystem = request.getfixturevalue("tired")
+            return tired
         return faulty
 
     @pytest.fixture

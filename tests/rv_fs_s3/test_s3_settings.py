@@ -146,7 +146,7 @@ def test_a_forked_process_goes_its_own_way(s3: S3FileSystem, folder: str) -> Non
 def everything(fs: S3FileSystem, folder: str, tmp_path: Path) -> None:
     """Every kind of request there is."""
     (tmp_path / "small").write_bytes(b"small")
-    (tmp_path / "large").write_bytes(os.urandom(40 * MIB))
+    (tmp_path / "large").write_bytes(os.urandom(33 * MIB))
     fs.copy_to(tmp_path / "small", f"{folder}/small")
     fs.copy_to(tmp_path / "large", f"{folder}/large")
     with pytest.raises(ValueError, match="enough"), fs.open(f"{folder}/dropped", "wb") as stream:
@@ -211,7 +211,7 @@ def test_anonymous_requests_are_not_signed(
     assert proxy.requests[0].headers["authorization"] is not None
 
 
-@pytest.mark.parametrize("size", [5, 40 * MIB], ids=["at once", "in parts"])
+@pytest.mark.parametrize("size", [5, 33 * MIB], ids=["at once", "in parts"])
 def test_what_is_written_is_stored_as_it_was_asked_for(
     make_fs: MakeFS, proxy: FaultProxy, folder: str, size: int
 ) -> None:
