@@ -96,9 +96,10 @@ class LabelLayer:
             for box, class_id in zip(boxes, label.class_ids.tolist(), strict=True):
                 self.add_box(box, self.colors[class_id])
         elif isinstance(label, PixelLabels):
-            mask = class_mask(label)
+            place, index = self.frame.samples(window)
+            mask = class_mask(label)[index]
             self.seen.update(set(np.unique(mask).tolist()) - {UNLABELLED})
-            self.add_pixels(window, mask, self.colors)
+            self.add_pixels(place, mask)
 
     def add_cell(self, window: Window, color: Rgb, fill: int = _FILL) -> None:
         """Fill a window, with an outline inside it so that those of neighbours are both seen."""
@@ -132,15 +133,15 @@ class LabelLayer:
                 end = (x + self.line - 1, min(start + dash, bottom))
                 self._draw.rectangle((x, start, *end), ink)
 
-    def add_pixels(self, window: Window, mask: NDArray[np.uint8], colors: Sequence[Rgb]) -> None:
-        """Color a window's pixels [H, W] by their class; ids beyond the colors are left out."""
-        place, index = self.frame.samples(window)
-        if place[0] >= place[2] or place[1] >= place[3]:
+    def add_pixels(self, place: tuple[int, int, int, int], mask: NDArray[np.uint8]) -> None:
+        """Color pixels [h, w] of the picture, in the corners ``place``, by their class; ids beyond
+        the colors are left out."""
+        if not mask.size:
             return
         table = np.zeros((256, 4), np.uint8)
-        table[: len(colors), :3] = colors
-        table[: len(colors), 3] = _SOLID
-        part = Image.fromarray(table[mask[index]])
+        table[: len(self.colors), :3] = self.colors
+        table[: len(self.colors), 3] = _SOLID
+        part = Image.fromarray(table[mask])
         self.image.paste(part, place[:2], part)
 
     def add_polygons(

@@ -62,12 +62,20 @@ class MistakeLayer(LabelLayer):
     def _compare_pixels(
         self, window: Window, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]
     ) -> None:
-        kinds = self._kinds(truth, predicted)
-        kinds[(truth == UNLABELLED) | (predicted == UNLABELLED)] = UNLABELLED
-        for kind, count in enumerate(np.bincount(kinds.ravel(), minlength=256)[:4].tolist()):
-            self.counts[kind] += count
-        kinds[kinds == _CORRECT] = UNLABELLED
-        self.add_pixels(window, kinds, self.colors)
+        known = (truth != UNLABELLED) & (predicted != UNLABELLED)
+        wrong = known & (truth != predicted)
+        missed = false = 0
+        if self.background is not None:
+            missed = int(np.count_nonzero(wrong & (predicted == self.background)))
+            false = int(np.count_nonzero(wrong & (truth == self.background)))
+        errors = int(np.count_nonzero(wrong))
+        correct = int(np.count_nonzero(known)) - errors
+        found = (correct, missed, false, errors - missed - false)
+        self.counts = [a + b for a, b in zip(self.counts, found, strict=True)]
+        place, index = self.frame.samples(window)
+        kinds = self._kinds(truth[index], predicted[index])
+        kinds[~wrong[index]] = UNLABELLED
+        self.add_pixels(place, kinds)
 
     def _compare_boxes(self, window: Window, truth: BoxLabels, predicted: BoxLabels) -> None:
         true_boxes = in_scene(truth.boxes, window)

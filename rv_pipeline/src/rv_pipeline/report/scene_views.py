@@ -96,7 +96,8 @@ def comparison(
 ) -> SceneView:
     """Image, labels, predictions and mistakes of a scene.
 
-    ``truth`` and ``predicted`` give the labels of some of the ``windows``, a batch at a time.
+    ``truth`` and ``predicted`` give the labels of some of the ``windows``, a batch at a time. What
+    lies outside the areas of interest is darker under labels and mistakes.
     """
     canvas = Canvas.of(scene.id, scene.raster, limits or Limits())
     colors = colors_of(classes)
@@ -109,6 +110,9 @@ def comparison(
             labels.add(window, true)
             predictions.add(window, found)
             mistakes.compare(window, true, found)
+    if len(scene.aoi):
+        labels.shade_outside(scene.aoi)
+        mistakes.shade_outside(scene.aoi)
     soft = _SOFT if kind is PixelLabels else 100
     id_ = scene.id
     layers = (
