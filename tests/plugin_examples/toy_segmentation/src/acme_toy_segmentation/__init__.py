@@ -1,0 +1,1 @@
+"""A toy: softmax regression on the color and the texture around each pixel."""
