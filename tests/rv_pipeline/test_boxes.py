@@ -59,7 +59,7 @@ def test_the_share_of_a_box_inside_a_window() -> None:
     assert found.tolist() == [0.5, 0.5, 0]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some(), some())
 def test_overlaps_are_those_of_polygons(one: Found, other: Found) -> None:
     polygons, others = b.polygons(one)[:, None], b.polygons(other)[None, :]
@@ -72,7 +72,7 @@ def test_overlaps_are_those_of_polygons(one: Found, other: Found) -> None:
     np.testing.assert_allclose(b.pair_iou(one[pairs[0]], other[pairs[1]]), expected[tuple(pairs)])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some(), st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 20), st.integers(1, 20))
 def test_a_clipped_box_is_inside_both(found: Found, col: int, row: int, w: int, h: int) -> None:
     window = Window(col, row, w, h)
@@ -84,13 +84,13 @@ def test_a_clipped_box_is_inside_both(found: Found, col: int, row: int, w: int, 
     np.testing.assert_allclose(b.areas(inside), b.ioa(found, window) * b.areas(found))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some(), st.integers(-100_000, 100_000), st.integers(-100_000, 100_000))
 def test_boxes_come_back_from_the_scene(found: Found, row: int, col: int) -> None:
     np.testing.assert_array_equal(b.shifted(b.shifted(found, row, col), -row, -col), found)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(some(least=0), st.data())
 def test_suppression_is_the_textbooks(found: Found, data: st.DataObject) -> None:
     count = len(found)
@@ -108,7 +108,7 @@ def test_suppression_of_a_crowd_is_the_textbooks() -> None:
     assert b.nms(found, scores, ids, 0.3).tolist() == greedy(found, scores, ids, 0.3)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(some(least=2), st.randoms(use_true_random=False))
 def test_what_stays_does_not_depend_on_the_order_of_the_boxes(found: Found, shuffle: Any) -> None:
     scores = np.round(np.linspace(0, 1, len(found)), 1)  # several are equal

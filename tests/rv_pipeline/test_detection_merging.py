@@ -55,7 +55,7 @@ def same(found: Findings, objects: NDArray[Any], class_ids: NDArray[Any]) -> Non
     assert sorted(zip(found.boxes.tolist(), found.class_ids.tolist(), strict=True)) == given
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 99_999), st.integers(1, 25))
 def test_objects_of_up_to_a_chip_are_found_once_and_whole(seed: int, count: int) -> None:
     objects, ids = apart(seed, count, SIZE)
@@ -63,7 +63,7 @@ def test_objects_of_up_to_a_chip_are_found_once_and_whole(seed: int, count: int)
     same(merge(found, EXTENT, 0.5), objects, ids)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 99_999), st.integers(1, 25), st.floats(0, 0.95))
 def test_objects_of_up_to_size_minus_stride_are_whole_whatever_the_model_says_of_pieces(
     seed: int, count: int, least: float
@@ -111,7 +111,7 @@ def test_boxes_of_other_classes_are_not_merged() -> None:
     assert merged.class_ids.tolist() == [1, 0]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 99_999), st.randoms(use_true_random=False))
 def test_the_order_of_what_was_found_does_not_matter(seed: int, shuffle: Any) -> None:
     """Even where the model is careless and its boxes contradict each other."""

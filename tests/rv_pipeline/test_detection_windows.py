@@ -59,7 +59,7 @@ def test_a_label_counts_if_enough_of_it_is_inside_and_is_clipped_then() -> None:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 99), st.integers(-50, 450), st.integers(-50, 350), st.floats(0, 1))
 def test_boxes_of_a_chip_come_back_to_the_scene(seed: int, col: int, row: int, ioa: float) -> None:
     found, window = scattered(12, seed), Window(col, row, 120, 80)
@@ -97,7 +97,7 @@ def test_the_grid_covers_the_scene_and_stays_inside() -> None:
     ]
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 999), st.integers(1, 30))
 def test_a_chip_around_each_label_holds_it_whole_inside_the_scene(seed: int, count: int) -> None:
     found = scattered(count, seed)
@@ -147,7 +147,7 @@ def test_chips_lie_inside_the_area_of_interest() -> None:
     assert max(w.col_off + w.width for w in windows) <= 250
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.integers(0, 999), st.integers(0, 30), st.floats(0, 0.8))
 def test_no_label_has_much_in_a_negative_chip(seed: int, count: int, thresh: float) -> None:
     found = scattered(count, seed)

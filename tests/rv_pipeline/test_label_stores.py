@@ -203,7 +203,9 @@ def test_boxes_come_back_to_the_thousandth_of_a_pixel(
     np.testing.assert_allclose(found.scores, boxes.scores, atol=1e-6)  # type: ignore[arg-type]
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     chip=st.tuples(st.integers(-50, 100), st.integers(-50, 70)),
     inside=st.tuples(*[st.floats(0, 60, width=32)] * 2, *[st.floats(0.5, 40, width=32)] * 2),
