@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
+from rv_pipeline._order_statistics import Percentiles
 from rv_pipeline.rasters import RasterSource
 from rv_pipeline.rasters.config import RasterConfig, StatsTransformerConfig, TransformerConfig
 from rv_pipeline.statistics import BandStats, RasterStats, compute_stats
 
-from rv_core import ConfigError, DataError, Kernel, Progress
+from rv_core import ConfigError, DataError, InterruptedRunError, Kernel, Progress
 
 Make = Callable[..., RasterSource]
 
@@ -103,6 +106,75 @@ def test_statistics_keep_through_json(make: Make) -> None:
     assert RasterStats.from_dict(json.loads(json.dumps(stats.to_dict()))) == stats
     with pytest.raises(DataError, match="no raster statistics"):
         RasterStats.from_dict({"bands": [{"mean": 1}]})
+
+
+# --- exactly
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"],
+)
+def test_percentiles_are_exact_on_request(make: Make, dtype: str) -> None:
+    """Of every pixel, in two rasters, more than are kept of a band otherwise."""
+    generator = np.random.default_rng(3)
+    signed = np.dtype(dtype).kind in "if"
+    values = generator.normal(-50 if signed else 3000, 700, (1500, 1600, 2))
+    if dtype == "float64":
+        values *= 1e-200
+    span = np.iinfo(dtype) if np.dtype(dtype).kind != "f" else None
+    pixels = (np.clip(values, span.min, span.max) if span else values).astype(dtype)
+    sources = [make(pixels[:, :1000], name="a"), make(pixels[:, 1000:], name="b")]
+    stats = compute_stats(sources, sample_windows=2, exact=True, percentiles=(0.37, 99.21))
+    for band, flat in zip(stats.bands, pixels.reshape(-1, 2).T.astype(np.float64), strict=True):
+        assert band.count == flat.size
+        expected = np.percentile(flat, (0.37, 99.21)).tolist()
+        assert [band.low, band.high] == pytest.approx(expected, rel=1e-12, abs=1e-300)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=1, max_size=50),
+    st.floats(0, 100),
+    st.floats(0, 100),
+)
+def test_percentiles_of_any_numbers(values: list[float], low: float, high: float) -> None:
+    array = np.array(values, np.float32)
+    search = Percentiles(array.dtype, (low, high))
+    while not search.is_done:
+        for part in np.array_split(array, 3):
+            search.add(search.count(part))
+        search.narrow()
+    expected = np.percentile(array.astype(np.float64), (low, high))
+    scale = float(np.abs(array).max())
+    assert search.values() == pytest.approx(expected.tolist(), rel=1e-9, abs=1e-9 * scale)
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_threads_change_nothing(make: Make, exact: bool) -> None:
+    pixels = uneven(900, 1000)
+    pixels[:100] = 0
+    sources = [make(pixels[:500], name="a", nodata=0), make(pixels[500:], name="b", nodata=0)]
+    calls: list[Progress] = []
+    one = compute_stats(sources, sample_windows=6, exact=exact)
+    four = compute_stats(
+        sources, sample_windows=6, exact=exact, workers=4, on_progress=calls.append
+    )
+    assert one == four
+    assert [c.done for c in calls] == list(range(1, len(calls) + 1))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_statistics_stop_when_asked_to(make: Make, workers: int) -> None:
+    seen: list[Progress] = []
+    with pytest.raises(InterruptedRunError, match="ANALYZE was stopped"):
+        compute_stats(
+            [make(uneven(900, 1000))],
+            workers=workers,
+            on_progress=seen.append,
+            should_stop=lambda: len(seen) == 3,
+        )
+    assert len(seen) == 3
 
 
 # --- into uint8

@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 from attrs.validators import optional
-from rv_core.validators import integer, text
+from rv_core.validators import boolean, integer, text
 
 from rv_core import BackendConfig, ConfigError
 from rv_pipeline.scenes import DatasetConfig, SceneConfig
@@ -49,12 +49,14 @@ def _key(instance: object, field: attrs.Attribute[Any], value: Any) -> None:
 @attrs.frozen(kw_only=True)
 class AnalyzeOptions:
     """``sample_windows``: how many windows of 256 px the statistics are taken from, over all the
-    training scenes; ``None``: every pixel."""
+    training scenes; ``None``: every pixel. ``exact_percentiles``: every pixel, and the percentiles
+    are exactly theirs: pixels of up to 16 bits are read once for that, of 32 bits twice."""
 
     sample_windows: int | None = attrs.field(
         default=400,
         validator=optional(integer(minimum=1)),  # type: ignore[arg-type]  # 400 is inferred as int
     )
+    exact_percentiles: bool = attrs.field(default=False, validator=boolean())
 
 
 @attrs.frozen(kw_only=True)

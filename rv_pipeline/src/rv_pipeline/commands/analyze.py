@@ -41,7 +41,10 @@ class Analyze(Command):
                     for scene in experiment.dataset.train
                 ],
                 sample_windows=experiment.analyze.sample_windows,
+                exact=experiment.analyze.exact_percentiles,
+                workers=job.workers,
                 on_progress=job.context.on_progress,
+                should_stop=job.context.should_stop,
             )
         data = stats.to_dict()
         job.begin()
