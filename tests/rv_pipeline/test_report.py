@@ -213,7 +213,7 @@ def test_ticks_are_round_numbers_around_the_values(
 
 
 def test_numbers_are_aligned_and_texts_are_not() -> None:
-    table = Table("t", ("name", "share", "note"), [("a", "12.5 %", "x"), ("b", "1,200", "7")])
+    table = Table("t", ("name", "share", "note"), [("a", "12.5 %", "x"), ("b", "1200345", "7")])
     page = Elements(
         render(Page(kicker="k", title="t", sections=[Section(title="s", tables=[table])]))
     )
@@ -222,6 +222,15 @@ def test_numbers_are_aligned_and_texts_are_not() -> None:
         "figure",
         None,
     ]
+
+
+def test_long_numbers_show_their_thousands() -> None:
+    table = Table("t", ("name", "pixels"), [("123456", "123456"), ("b", "4096")])
+    page = Elements(
+        render(Page(kicker="k", title="t", sections=[Section(title="s", tables=[table])]))
+    )
+    assert "123,456" in page.text and "4,096" in page.text
+    assert page.text.count("123456") == 1  # a name stays a name
 
 
 def test_a_confusion_matrix_of_many_classes_is_a_list_of_what_is_confused() -> None:

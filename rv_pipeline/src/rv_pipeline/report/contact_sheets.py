@@ -165,7 +165,7 @@ def chip_picture(sample: ChipSample, colors: Sequence[str], side: int) -> Image.
         return picture.convert("RGB")
     layer.add(Window(0, 0, width, height), label)
     if isinstance(label, PixelLabels):
-        layer.image.putalpha(layer.image.getchannel("A").point(lambda a: a * 5 // 10))
+        layer.image.putalpha(layer.image.getchannel("A").point(lambda a: a * 2 // 5))
     return Image.alpha_composite(picture, layer.image).convert("RGB")
 
 
@@ -183,9 +183,10 @@ def _write_caption(
     for class_id in ids[:3]:
         draw.rectangle((x, y + 4, x + 7, y + 11), rgb_of(colors[class_id]))
         x += 9
+    x += 3 if ids else 0
     names = ", ".join(classes.names[i] for i in ids) or "nothing labelled"
-    room = width - (x - place[0]) - 3
-    draw.text((x + 3, y), _fitted(draw, names, room, fonts[0]), _INK, fonts[0])
+    room = width - (x - place[0])
+    draw.text((x, y), _fitted(draw, names, room, fonts[0]), _INK, fonts[0])
     window = sample.window
     origin = f"{sample.scene_id}  {window.col_off}, {window.row_off}"
     draw.text((place[0], y + 14), _fitted(draw, origin, width, fonts[1]), _FAINT, fonts[1])

@@ -208,8 +208,9 @@ def chip_sheets(split: str, chips: Sequence[ChipSample], classes: ClassMap) -> l
 def background_of(task: Task) -> int | None:
     """The id of the class that stands for "nothing": the one that the task's config names as
     background, or that is called ``background``."""
-    cells = getattr(task.config, "cells", None)
-    name = getattr(cells, "background_class", None) or "background"
+    places = (task.config, getattr(task.config, "cells", None))
+    named = [name for place in places if (name := getattr(place, "background_class", None))]
+    name = named[0] if named else "background"
     return task.classes.names.index(name) if name in task.classes.names else None
 
 

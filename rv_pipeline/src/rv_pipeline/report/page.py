@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -166,7 +166,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters["figures"] = figure_columns
-    environment.filters["anchor"] = anchor
+    environment.filters["grouped"] = grouped
     return environment
 
 
@@ -179,6 +179,7 @@ def figure_columns(table: Table) -> list[bool]:
     return [any(c) and all(_FIGURE.match(text) for text in c) for c in columns]
 
 
-def anchor(text: Any) -> str:
-    """A text as part of an element's id."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", str(text)).strip("-").lower() or "x"
+def grouped(text: str) -> str:
+    """A whole number of four or more digits with its thousands told apart; other texts as they
+    are."""
+    return f"{int(text):,}" if re.fullmatch(r"[0-9]{4,}", text) else text

@@ -100,7 +100,10 @@ def preview(
     scenes: list[ScenePreview] = []
     for number, (split, config) in enumerate(configs):
         drawn = number < MAX_SCENES
-        scenes.append(_preview_scene(task, split, config, kernel, stats, limits, chips, drawn))
+        of_split = len(getattr(experiment.dataset, split))
+        scenes.append(
+            _preview_scene(task, split, config, kernel, stats, limits, chips, of_split, drawn)
+        )
         on_scene(number + 1, len(configs))
     files = {f"{s.view.id}.png": s.png for s in scenes if s.png is not None}
     for split, samples in chips.items():
@@ -143,6 +146,7 @@ def _preview_scene(
     stats: RasterStats | None,
     limits: Limits,
     chips: dict[str, list[ChipSample]],
+    of_split: int,
     drawn: bool,
 ) -> ScenePreview:
     try:
@@ -153,7 +157,7 @@ def _preview_scene(
                 view = SceneView(config.id, None, facts=raster_facts(scene.raster))
                 return ScenePreview(split, view, sketch.line)
             if len({s.scene_id for s in chips[split]}) < _CHIP_SCENES:
-                chips[split] += sketch.chips()
+                chips[split] += sketch.chips(-(-_CHIPS // min(of_split, _CHIP_SCENES)))
             view, png = sketch.draw(limits)
             return ScenePreview(split, view, sketch.line, png)
     except Exception as error:  # noqa: BLE001  # the others are to be seen
@@ -201,8 +205,7 @@ class _Sketch:
     def _label(self, windows: Sequence[Window]) -> Sequence[Any]:
         return self.task.label(self.scene, windows)
 
-    def chips(self) -> list[ChipSample]:
-        count = _CHIPS // _CHIP_SCENES
+    def chips(self, count: int) -> list[ChipSample]:
         return example_chips(self.scene, self.windows, self._label, self.task.classes, count)
 
     def draw(self, limits: Limits) -> tuple[SceneView, bytes]:
@@ -250,9 +253,8 @@ class _Sketch:
         if features is not None:
             kept = slice(None, None, 1 + len(features) // _MAX_POLYGONS)
             geometries, ids = features.geometries[kept], features.class_ids[kept]
-            # The background first, that it does not hide what lies on it.
-            order = sorted(set(ids.tolist()), key=lambda i: (names[i] != "background", i))
-            for class_id in order:
+            # The class that is first in the class map lies on top, as tasks have it.
+            for class_id in sorted(set(ids.tolist()), reverse=True):
                 layer.add_polygons(geometries[ids == class_id], layer.colors[class_id])
                 layer.seen.add(class_id)
             area = np.bincount(features.class_ids, features.areas, len(names))
