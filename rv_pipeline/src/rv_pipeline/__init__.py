@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rv_pipeline.augmentors import NodataAugmentorConfig
     from rv_pipeline.experiment import AnalyzeOptions, Experiment
     from rv_pipeline.loading import load_experiments
     from rv_pipeline.predictor import Predictor
     from rv_pipeline.rasters.config import (
         CastTransformerConfig,
+        ExtentCrop,
+        LinearTransformerConfig,
+        MinMaxTransformerConfig,
+        NodataFillTransformerConfig,
         RasterConfig,
+        ReclassTransformerConfig,
         StatsTransformerConfig,
     )
     from rv_pipeline.rasters.label_raster import RasterLabelConfig
@@ -42,13 +48,19 @@ _HOMES = {
     "DetectionChipOptions": "tasks._detection_config",
     "DetectionPredictOptions": "tasks._detection_config",
     "Experiment": "experiment",
+    "ExtentCrop": "rasters.config",
     "LabelConfig": "vectors.config",
+    "LinearTransformerConfig": "rasters.config",
+    "MinMaxTransformerConfig": "rasters.config",
+    "NodataAugmentorConfig": "augmentors",
+    "NodataFillTransformerConfig": "rasters.config",
     "ObjectDetectionConfig": "tasks._detection_config",
     "PolygonOptions": "tasks._segmentation_config",
     "PredictOptions": "tasks.config",
     "Predictor": "predictor",
     "RasterConfig": "rasters.config",
     "RasterLabelConfig": "rasters.label_raster",
+    "ReclassTransformerConfig": "rasters.config",
     "SceneConfig": "scenes",
     "SegmentationChipOptions": "tasks._segmentation_config",
     "SegmentationPredictOptions": "tasks._segmentation_config",
@@ -71,13 +83,19 @@ __all__ = [
     "DetectionChipOptions",
     "DetectionPredictOptions",
     "Experiment",
+    "ExtentCrop",
     "LabelConfig",
+    "LinearTransformerConfig",
+    "MinMaxTransformerConfig",
+    "NodataAugmentorConfig",
+    "NodataFillTransformerConfig",
     "ObjectDetectionConfig",
     "PolygonOptions",
     "PredictOptions",
     "Predictor",
     "RasterConfig",
     "RasterLabelConfig",
+    "ReclassTransformerConfig",
     "SceneConfig",
     "SegmentationChipOptions",
     "SegmentationPredictOptions",

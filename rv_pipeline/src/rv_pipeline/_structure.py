@@ -19,6 +19,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from rv_core import BackendConfig, ClassMap, ConfigError, RVError
+from rv_pipeline.augmentors import AugmentorConfig, as_augmentors
 from rv_pipeline.rasters.config import RasterConfig, TransformerConfig
 from rv_pipeline.rasters.label_raster import RasterLabelConfig
 from rv_pipeline.scenes import AnyLabels
@@ -78,6 +79,9 @@ def _converter() -> Converter:
     )
     converter.register_structure_hook_func(
         lambda t: t in (Mapping[int, int], Mapping[str, Any]), lambda v, _: _plain(_mapping(v))
+    )
+    converter.register_structure_hook_func(
+        lambda t: t == tuple[AugmentorConfig, ...], lambda value, _: as_augmentors(_plain(value))
     )
     converter.register_structure_hook_func(_is_literal, _as_is)
     converter.register_structure_hook_func(

@@ -18,6 +18,7 @@ from rv_core import (
     ShardInfo,
     Window,
 )
+from rv_pipeline.augmentors import augment, make_augmentor
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.reading import about, read_windows
@@ -145,6 +146,7 @@ class Cutter:
         self._tick = surroundings.tick
         self._backend = make_backend(experiment, kernel)
         self._task = task_of(experiment, kernel)
+        self._augmentors = [make_augmentor(c, kernel) for c in self._task.chip.augmentors]
         self._open = ExitStack()
         self._current: tuple[SceneConfig, Scene] | None = None
 
@@ -178,7 +180,10 @@ class Cutter:
                         self._chips_uri, block.split, block.shard, self._spec
                     )
                 label = _without(nodata, labelled[window])
-                writer.write(ChipSample(pixels, label, window, block.scene.id, nodata))
+                sample = ChipSample(pixels, label, window, block.scene.id, nodata)
+                if block.split == "train":
+                    sample = augment(sample, self._augmentors, self._task.chip.seed)
+                writer.write(sample)
         except BaseException:
             if writer is not None:
                 writer.abort()

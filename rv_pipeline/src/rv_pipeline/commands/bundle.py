@@ -67,10 +67,14 @@ class Bundle(Command):
         return Result({"line": f"{BUNDLE_NAME}, {size / 1e6:.1f} MB"})
 
 
+_OF_A_SCENE: Final = ("uris", "extent_crop", "shift", "access")
+"""What is said of one raster, and not of how rasters are read."""
+
+
 def _reading(experiment: Experiment) -> dict[str, Any]:
     """How the first training scene's raster is read: an image that is new is read like it."""
     config = plain(experiment.dataset.train[0].raster)
-    return {k: v for k, v in config.items() if k != "uris"}
+    return {k: v for k, v in config.items() if k not in _OF_A_SCENE}
 
 
 def _predicting(task: Task) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from rv_core import (
@@ -52,7 +52,8 @@ class Chip(Command):
         return tuple(uri for scene in scenes for uri in scene_uris(scene))
 
     def plugins(self, experiment: Experiment) -> tuple[tuple[str, str], ...]:
-        return (("tasks", experiment.task.key),)
+        others = [config for config in experiment.chip.augmentors if isinstance(config, Mapping)]
+        return ("tasks", experiment.task.key), *(("augmentors", c["type"]) for c in others)
 
     def run(self, job: Job) -> Result:
         """Chips go to the output as they are cut, under names that the earlier manifest does not

@@ -15,6 +15,7 @@ from attrs.validators import optional
 from rv_core.validators import choice, integer, text
 
 from rv_core import ClassInfo, ClassMap, ConfigError
+from rv_pipeline.augmentors import AugmentorConfig, as_augmentors
 
 Crs = Literal["image", "EPSG:4326"]
 SPLITS = ("train", "validation", "test")
@@ -58,6 +59,8 @@ class ChipOptions:
     is seen once; less makes overlapping windows, hence more training chips of a small scene.
     ``chips_per_scene``: how many windows are drawn at random of each training scene.
     ``seed``: of everything that is drawn; the same one gives the same chips.
+    ``augmentors``: what is done to training chips as they are cut, in this order; see
+    `rv_pipeline.augmentors`.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ("sliding", "random")
@@ -66,6 +69,7 @@ class ChipOptions:
     stride: int | None = attrs.field(default=None, validator=optional(integer(minimum=1)))
     chips_per_scene: int = attrs.field(default=1000, validator=integer(minimum=1))
     seed: int = attrs.field(default=0, validator=integer(minimum=0))
+    augmentors: tuple[AugmentorConfig, ...] = attrs.field(default=(), converter=as_augmentors)
 
     @windows.validator
     def _check_windows(self, field: attrs.Attribute[Any], value: str) -> None:
