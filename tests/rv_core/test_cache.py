@@ -427,6 +427,7 @@ def test_a_cache_that_is_not_there_is_empty(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 def test_fetching_while_others_clear_always_gives_the_file(server, web, tmp_path):
     """Locks are removed with what they guard, and those who wait for them notice."""
     (tmp_path / "clear.py").write_text(

@@ -87,6 +87,7 @@ def test_a_capability_that_is_not_known_is_refused() -> None:
         type("TestMine", (FileSystemContract,), {"capabilities": frozenset({"levitate"})})
 
 
+@pytest.mark.slow
 def test_a_suite_without_its_fixtures_says_which(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text(
         "from rv_core.testing import FileSystemContract\n"

@@ -13,6 +13,38 @@ from rv_core import FileSystem
 from rv_fs_fsspec import FsspecFileSystem
 
 CAN = FileSystemContract.capabilities
+# What their servers do is shown by less: see test_faults.py.
+FEWER = CAN - {"any_key", "constant_memory", "etag", "many_files"}
+# One part of a file, however large, is all that these transfers have.
+WITHOUT_PARTS = {"test_the_borders_of_parts_are_no_borders_of_files": None}
+# What rv-core does on top of any system, and SFTP and memory show.
+ON_TOP = dict.fromkeys(
+    [
+        "test_a_folder_comes_down",
+        "test_a_folder_goes_up",
+        "test_a_missing_folder_is_an_error_and_deletes_nothing",
+        "test_all_names_come_down",
+        "test_an_empty_folder_deletes_only_if_that_is_allowed",
+        "test_any_sequence_of_operations_leaves_what_a_dictionary_would_hold",
+        "test_errors_travel_between_processes",
+        "test_it_answers_for_its_own_uris",
+        "test_links_are_left_out",
+        "test_no_key_leads_out_of_the_folder",
+        "test_no_link_leads_out_of_the_folder",
+        "test_nothing_deletes_nothing",
+        "test_progress_ends_at_the_number_of_files",
+        "test_progress_goes_up_with_the_files",
+        "test_the_cache_takes_every_name",
+        "test_what_is_changed_is_downloaded_again",
+        "test_what_is_changed_is_uploaded_again",
+        "test_what_is_unchanged_is_not_downloaded_again",
+        "test_what_is_unchanged_is_not_uploaded_again",
+        "test_what_is_not_here_is_deleted_on_request",
+        "test_what_is_not_there_is_deleted_on_request",
+        "test_what_others_changed_there_is_made_good",
+        "test_what_was_changed_here_is_made_good",
+    ]
+)
 
 
 class TestMemory(FileSystemContract):
@@ -28,8 +60,10 @@ class TestMemory(FileSystemContract):
         return f"memory://{uuid.uuid4().hex}/root"
 
 
+@pytest.mark.slow
 class TestSftp(FileSystemContract):
-    capabilities = CAN - {"any_key", "etag"}
+    vars().update(WITHOUT_PARTS)
+    capabilities = FEWER
     refused_names = frozenset({"empty part", "trailing slash"})
     examples = 5
     secrets = ("HUSH",)
@@ -45,9 +79,9 @@ class TestSftp(FileSystemContract):
 
 @pytest.mark.slow
 class TestFtp(FileSystemContract):
-    capabilities = CAN - {"any_key", "etag", "exclusive"}
+    vars().update(WITHOUT_PARTS | ON_TOP)
+    capabilities = FEWER - {"exclusive"}
     refused_names = frozenset({"control characters", "empty part", "trailing slash"})
-    examples = 5
     secrets = ("HUSH",)
 
     @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def parts(folder: Path) -> list[str]:
 # Servers
 
 
+@pytest.mark.slow
 def test_a_connection_that_died_while_it_lay_idle_is_made_anew(
     own_sftp_server: Callable[..., Any], anybody: FileSystem
 ) -> None:
@@ -94,14 +96,19 @@ def test_a_server_that_falls_silent_is_given_up_within_half_a_minute(
             server.process.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
 
-    with pytest.raises(TransferError):
-        anybody.copy_from(f"{server.url}/big", tmp_path / "here", stop)
+    def ask() -> None:
+        while not stopped:
+            time.sleep(0.1)
+        with pytest.raises(TransferError):
+            anybody.info(f"{server.url}/big")
+
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask)
+        with pytest.raises(TransferError):
+            anybody.copy_from(f"{server.url}/big", tmp_path / "here", stop)
+        asked.result(30)
     assert time.monotonic() - stopped < 30
     assert list(tmp_path.glob("here*")) == []
-    stopped = time.monotonic()
-    with pytest.raises(TransferError):
-        anybody.info(f"{server.url}/big")
-    assert time.monotonic() - stopped < 30
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
@@ -119,6 +126,62 @@ def test_a_file_that_is_replaced_while_it_is_read_is_not_mixed(
         else:
             assert rest == b"a" * (8 * MIB - 10)
     assert files.read_bytes(f"{root}/big") == b"b" * (9 * MIB)
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("scheme", ["sftp", "ftp"])
+def test_a_listing_has_no_page_limit(
+    kernel: Kernel, scheme: str, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue(f"{scheme}_server")
+    names = [f"pages/{n % 2}/{n:05} é.txt" for n in range(1500)]
+    for name in names:
+        (server.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (server.folder / name).touch()
+    found = sorted(kernel.files.list_paths(f"{server.url}/pages"))
+    assert found == sorted(f"{server.url}/{name}" for name in names)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["sftp", "ftp"])
+@pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
+def test_memory_does_not_grow_with_the_file(
+    scheme: str, known_hosts: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    server = request.getfixturevalue(f"{scheme}_server")
+    process = run(
+        """
+        import resource, sys
+        from rv_fs_fsspec import FsspecFileSystem
+
+        scheme, known_hosts, place, uri = sys.argv[1:]
+        fs = FsspecFileSystem(scheme, {"known_hosts": known_hosts} if scheme == "sftp" else {})
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        def copy(source, sink):
+            while piece := source.read(1 << 20):
+                sink.write(piece)
+        fs.write_bytes(uri, bytes(8 << 20))
+        fs.copy_from(uri, place)
+        fs.read_bytes(uri)
+        before = peak()
+        with open(place, "wb") as stream:
+            stream.truncate(64 << 20)
+        fs.copy_to(place, uri)
+        fs.copy_from(uri, place)
+        with fs.open(uri) as source, fs.open(f"{uri}.again", "wb") as sink:
+            copy(source, sink)
+        assert fs.info(f"{uri}.again").size == 64 << 20
+        print(peak() - before)
+        """,
+        scheme,
+        str(known_hosts),
+        str(tmp_path / "large"),
+        f"{server.url}/large/file",
+    )
+    assert int(process.communicate(timeout=120)[0]) < 28 << 20
 
 
 # Processes

@@ -31,30 +31,14 @@ class _OverRV(abstract.AbstractFixtures):
         return lambda *parts: "/".join(parts)
 
 
-class _Suites(
+class TestOverAKernel(
+    _OverRV,
     abstract.AbstractCopyTests,
     abstract.AbstractGetTests,
     abstract.AbstractPutTests,
     abstract.AbstractOpenTests,
     abstract.AbstractPipeTests,
 ):
-    pass
-
-
-class TestOverOneSystem(_OverRV, _Suites):
-    """Over one FileSystem, which keeps its files in memory."""
-
-    @pytest.fixture
-    def fs(self) -> RVFileSystem:
-        return RVFileSystem(FsspecFileSystem("memory"))
-
-    @pytest.fixture
-    def fs_path(self) -> str:
-        return f"memory/{uuid.uuid4().hex}"
-
-
-@pytest.mark.slow
-class TestOverAKernel(_OverRV, _Suites):
     """Over whatever is installed."""
 
     @pytest.fixture(scope="class")
@@ -68,16 +52,33 @@ class TestOverAKernel(_OverRV, _Suites):
 
 
 @pytest.mark.slow
-class TestOverSftp(_OverRV, _Suites):
-    """Over a server far away, by a URI that holds a password."""
+class TestOverOneSystem(_OverRV, abstract.AbstractCopyTests):
+    """Over one FileSystem, by which files are copied in another way."""
 
     @pytest.fixture
-    def fs(self, kernel: Kernel) -> RVFileSystem:
-        return RVFileSystem(kernel)
+    def fs(self) -> RVFileSystem:
+        return RVFileSystem(FsspecFileSystem("memory"))
 
     @pytest.fixture
-    def fs_path(self, sftp_server: Any) -> str:
-        return f"{sftp_server.url.replace('://', '/')}/{uuid.uuid4().hex}"
+    def fs_path(self) -> str:
+        return f"memory/{uuid.uuid4().hex}"
+
+
+def test_a_server_far_away_is_asked_by_a_uri_that_holds_a_password(
+    kernel: Kernel, sftp_server: Any, tmp_path: Path
+) -> None:
+    fs, top = RVFileSystem(kernel), f"rv://{sftp_server.url}/{uuid.uuid4().hex}"
+    (tmp_path / "up" / "deep").mkdir(parents=True)
+    (tmp_path / "up" / "deep" / "a b#.txt").write_bytes(b"1")
+    fs.put(str(tmp_path / "up"), f"{top}/there", recursive=True)
+    fs.copy(f"{top}/there", f"{top}/again", recursive=True)
+    assert fs.glob(f"{top}/*/deep/*.txt") == [
+        f"{fs._strip_protocol(top)}/{name}/deep/a b#.txt" for name in ("again", "there")
+    ]
+    fs.get(f"{top}/again", str(tmp_path / "down"), recursive=True)
+    assert (tmp_path / "down" / "deep" / "a b#.txt").read_bytes() == b"1"
+    fs.rm(top, recursive=True)
+    assert not fs.exists(top)
 
 
 # Paths
@@ -252,6 +253,7 @@ def test_it_goes_to_other_processes(fs: RVFileSystem, place: str) -> None:
 # Those who read through it
 
 
+@pytest.mark.slow
 def test_pandas_reads_and_writes(place: str) -> None:
     import pandas as pd
 

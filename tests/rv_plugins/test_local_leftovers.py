@@ -209,6 +209,7 @@ def test_a_sync_to_a_full_disk_keeps_what_was_there_and_says_so(tmp_path: Path) 
     assert done[2] == "200 True"
 
 
+@pytest.mark.slow
 def test_four_writers_and_a_reader_never_show_a_torn_file(
     local: LocalFileSystem, tmp_path: Path
 ) -> None:

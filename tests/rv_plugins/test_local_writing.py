@@ -183,6 +183,7 @@ def test_of_many_xb_writers_one_wins(local: LocalFileSystem, tmp_path: Path) -> 
     assert names_in(tmp_path) == ["lock"]
 
 
+@pytest.mark.slow
 def test_of_two_processes_with_xb_one_wins(tmp_path: Path) -> None:
     code = """
         import sys, time

@@ -414,6 +414,7 @@ def test_output_that_cannot_be_written_is_a_failure(rv: Rv) -> None:
     assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.slow
 def test_the_shell_completes_commands_keys_and_options(rv: Rv, plugins: None) -> None:
     def completed(words: str, current: int) -> list[str]:
         done = rv(_RV_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(current))

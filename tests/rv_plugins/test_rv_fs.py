@@ -158,6 +158,7 @@ def test_cp(fs: Run, work: Path) -> None:
     assert (work / "new/b.tif").read_bytes() == b"A" * 1000
 
 
+@pytest.mark.slow
 def test_cp_from_the_web(fs: Run, work: Path, web: str) -> None:
     assert fs("cp", f"{web}/in/sub/b%20c.txt?sig=x", ".").returncode == 0
     assert (work / "b c.txt").read_bytes() == b"\x00\xff\n"
@@ -197,6 +198,7 @@ def test_sync(fs: Run, work: Path) -> None:
     assert b"one folder is in the other" in done.stderr
 
 
+@pytest.mark.slow
 def test_sync_and_cp_with_and_between_remote_folders(fs: Run, work: Path, box: Path) -> None:
     assert fs("sync", "in", "box://one").returncode == 0
     assert fs("sync", "box://one/", "box://two").returncode == 0

@@ -22,6 +22,7 @@ def run(*args: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_passes_its_own_tests(tmp_path: Path, kind: str) -> None:
     key = ["--key", KEYS[kind]] if KEYS[kind] else []
