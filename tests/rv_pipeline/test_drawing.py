@@ -325,7 +325,7 @@ def chip(class_id: int | None, number: int = 0, size: int = 16) -> ChipSample:
 
 def test_chips_on_the_sheets_are_spread_over_the_classes() -> None:
     samples = [chip(0, n) for n in range(1000)] + [chip(1, n) for n in range(3)]
-    chosen = choose(samples, 2, 20)
+    chosen = choose(samples, 2, 20, lambda sample: sample)
     ids = [sample.label.class_id for sample in chosen]
     assert len(ids) == 20
     assert ids.count(1) == 3

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import attrs
 import numpy as np
@@ -16,7 +16,7 @@ from rv_pipeline.report.palette import colors_of, rgb_of
 from rv_pipeline.report.pictures import checkered, shown, to_png
 
 if TYPE_CHECKING:
-    from rv_core import ClassMap
+    from rv_core import ClassMap, Label
 
 PER_SHEET: Final = 64
 MAX_SHEETS: Final = 4
@@ -28,6 +28,20 @@ _PAPER: Final = (255, 255, 255)
 _INK: Final = (24, 26, 30)
 _FAINT: Final = (96, 100, 106)
 _SEEN: Final = 20_000  # chips looked at, at most: enough to meet rare classes
+
+
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Print:
+    """A chip as it goes on a sheet: its ``picture`` with the label over it, the classes on it,
+    those that take most of it first, and where it is from."""
+
+    picture: Image.Image
+    class_ids: Sequence[int]
+    scene_id: str
+    window: Window
 
 
 @attrs.frozen
@@ -44,20 +58,28 @@ def contact_sheets(
     *,
     per_sheet: int = PER_SHEET,
     max_sheets: int = MAX_SHEETS,
-    columns: int = _COLUMNS,
-    side: int = _SIDE,
 ) -> Iterator[Sheet]:
     """Sheets of labelled chips: of each chip the picture with its label over it, and the names of
     its classes and the scene below.
 
     The chips are spread over the classes and over ``samples``, of which at most 20,000 are looked
-    at; the same samples give the same sheets. Memory holds the chosen chips only.
+    at; the same samples give the same sheets. Memory holds pictures of the size on the sheet.
     """
-    chosen = choose(samples, len(classes), per_sheet * max_sheets)
     colors = colors_of(classes)
-    for start in range(0, len(chosen), per_sheet):
-        part = chosen[start : start + per_sheet]
-        yield Sheet(_sheet(part, classes, colors, columns, side), len(part))
+    chosen = choose(
+        samples, len(classes), per_sheet * max_sheets, lambda sample: print_of(sample, colors)
+    )
+    yield from sheets_of(chosen, classes, per_sheet=per_sheet)
+
+
+def sheets_of(
+    prints: Sequence[Print], classes: ClassMap, *, per_sheet: int = PER_SHEET
+) -> Iterator[Sheet]:
+    """All the chips, in order, on sheets."""
+    colors = colors_of(classes)
+    for start in range(0, len(prints), per_sheet):
+        part = prints[start : start + per_sheet]
+        yield Sheet(_sheet(part, classes, colors), len(part))
 
 
 def write_contact_sheets(
@@ -71,48 +93,51 @@ def write_contact_sheets(
     return names
 
 
-def choose(samples: Iterable[ChipSample], classes: int, count: int) -> list[ChipSample]:
+def print_of(sample: ChipSample, colors: Sequence[str]) -> Print:
+    """A chip with its label; ``colors``: ``#rrggbb`` of each class."""
+    picture = chip_picture(sample, colors, _SIDE)
+    return Print(picture, class_ids_of(sample.label), sample.scene_id, sample.window)
+
+
+def choose(
+    samples: Iterable[ChipSample], classes: int, count: int, keep: Callable[[ChipSample], T]
+) -> list[T]:
     """At most so many samples, each class having its share of them where it has that many.
 
     Every class keeps a random sample of its own chips (reservoir sampling, seeded), from which the
-    turns are taken; a chip with several classes stands for the rarest of them.
+    turns are taken; a chip with several classes stands for the rarest of them. ``keep``: what is
+    kept of a sample, so that memory need not hold its pixels.
     """
     generator = np.random.default_rng(0)
-    kept: dict[int, list[ChipSample]] = {}
+    kept: dict[int, list[T]] = {}
     met: dict[int, int] = {}
+    # No class fills more than the sheets, and of many classes each keeps a few.
+    room = max(1, 2 * count // max(1, min(classes, 16)))
     for number, sample in enumerate(samples):
         if number >= _SEEN:
             break
         main = _main_class(sample, met)
         met[main] = met.get(main, 0) + 1
-        # No class fills more than the sheets, and of many classes each keeps a few.
-        room = max(1, 2 * count // max(1, min(classes, 16)))
         own = kept.setdefault(main, [])
         if len(own) < room:
-            own.append(_own(sample))
+            own.append(keep(sample))
         elif (place := int(generator.integers(met[main]))) < room:
-            own[place] = _own(sample)
+            own[place] = keep(sample)
     piles = [kept[key] for key in sorted(kept)]
-    chosen: list[ChipSample] = []
+    chosen: list[T] = []
     for turn in range(max(map(len, piles), default=0)):
         chosen += [pile[turn] for pile in piles if turn < len(pile)]
     return chosen[:count]
 
 
-def _own(sample: ChipSample) -> ChipSample:
-    """A sample that does not hold on to the larger array that its pixels may be a part of."""
-    return attrs.evolve(sample, pixels=sample.pixels.copy())
-
-
 def _main_class(sample: ChipSample, met: dict[int, int]) -> int:
     """The class that a chip stands for: of those on it, the one met least so far."""
-    found = _class_ids(sample)
+    found = class_ids_of(sample.label)
     return min(found, key=lambda i: (met.get(i, 0), i), default=-1)
 
 
-def _class_ids(sample: ChipSample) -> list[int]:
+def class_ids_of(label: Label | None) -> list[int]:
     """The classes on a chip, those that take most of it first."""
-    label = sample.label
     if isinstance(label, ChipLabel):
         return [label.class_id]
     if isinstance(label, BoxLabels):
@@ -126,26 +151,20 @@ def _class_ids(sample: ChipSample) -> list[int]:
     return [i for i in order if counts[i]]
 
 
-def _sheet(
-    samples: Sequence[ChipSample],
-    classes: ClassMap,
-    colors: Sequence[str],
-    columns: int,
-    side: int,
-) -> Image.Image:
-    columns = min(columns, len(samples))
-    rows = -(-len(samples) // columns)
-    step = side + _GAP
+def _sheet(prints: Sequence[Print], classes: ClassMap, colors: Sequence[str]) -> Image.Image:
+    columns = min(_COLUMNS, len(prints))
+    rows = -(-len(prints) // columns)
+    step = _SIDE + _GAP
     size = (columns * step + _GAP, rows * (step + _CAPTION) + _GAP)
     paper = Image.new("RGB", size, _PAPER)
     draw = ImageDraw.Draw(paper)
     fonts = ImageFont.load_default(12), ImageFont.load_default(10)
-    for number, sample in enumerate(samples):
+    for number, chip in enumerate(prints):
         left = _GAP + number % columns * step
         top = _GAP + number // columns * (step + _CAPTION)
-        chip = chip_picture(sample, colors, side)
-        paper.paste(chip, (left + (side - chip.width) // 2, top + (side - chip.height) // 2))
-        _write_caption(draw, sample, classes, colors, (left, top + side + 3), side, fonts)
+        across, down = _SIDE - chip.picture.width, _SIDE - chip.picture.height
+        paper.paste(chip.picture, (left + across // 2, top + down // 2))
+        _write_caption(draw, chip, classes, colors, (left, top + _SIDE + 3), fonts)
     return paper
 
 
@@ -171,25 +190,24 @@ def chip_picture(sample: ChipSample, colors: Sequence[str], side: int) -> Image.
 
 def _write_caption(
     draw: ImageDraw.ImageDraw,
-    sample: ChipSample,
+    chip: Print,
     classes: ClassMap,
     colors: Sequence[str],
     place: tuple[int, int],
-    width: int,
     fonts: tuple[ImageFont.ImageFont | ImageFont.FreeTypeFont, ...],
 ) -> None:
     x, y = place
-    ids = _class_ids(sample)
+    ids = chip.class_ids
     for class_id in ids[:3]:
         draw.rectangle((x, y + 4, x + 7, y + 11), rgb_of(colors[class_id]))
         x += 9
     x += 3 if ids else 0
     names = ", ".join(classes.names[i] for i in ids) or "nothing labelled"
-    room = width - (x - place[0])
+    room = _SIDE - (x - place[0])
     draw.text((x, y), _fitted(draw, names, room, fonts[0]), _INK, fonts[0])
-    window = sample.window
-    origin = f"{sample.scene_id}  {window.col_off}, {window.row_off}"
-    draw.text((place[0], y + 14), _fitted(draw, origin, width, fonts[1]), _FAINT, fonts[1])
+    window = chip.window
+    origin = f"{chip.scene_id}  {window.col_off}, {window.row_off}"
+    draw.text((place[0], y + 14), _fitted(draw, origin, _SIDE, fonts[1]), _FAINT, fonts[1])
 
 
 def _fitted(

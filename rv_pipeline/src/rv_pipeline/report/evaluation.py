@@ -12,7 +12,7 @@ import attrs
 from rv_core import BackendConfig, NotFoundError, RVError
 from rv_pipeline.outputs import Output
 from rv_pipeline.report.charts import charts, read_history
-from rv_pipeline.report.contact_sheets import contact_sheets
+from rv_pipeline.report.contact_sheets import Print, sheets_of
 from rv_pipeline.report.page import (
     ChipSheet,
     ConfusionMatrix,
@@ -27,7 +27,7 @@ from rv_pipeline.report.scene_views import MAX_SCENES, Limits, comparison, examp
 from rv_pipeline.scenes import open_scene
 
 if TYPE_CHECKING:
-    from rv_core import ChipSample, ClassMap
+    from rv_core import ClassMap
     from rv_pipeline.commands.command import Job
     from rv_pipeline.scenes import Scene, SceneConfig
     from rv_pipeline.statistics import RasterStats
@@ -56,7 +56,7 @@ class EvaluationReport:
         self._scenes = scenes
         self._limits = Limits.for_scenes(min(len(scenes), MAX_SCENES))
         self._views: list[SceneView] = []
-        self._chips: list[ChipSample] = []
+        self._chips: list[Print] = []
         self._with_chips = {s.id for s in job.experiment.dataset.validation[:_CHIP_SCENES]}
 
     def add(self, evaluated: EvaluatedScene) -> None:
@@ -87,7 +87,7 @@ class EvaluationReport:
                 limits=self._limits,
             )
 
-    def _examples(self, scene: Scene, split: str, scenes: int) -> list[ChipSample]:
+    def _examples(self, scene: Scene, split: str, scenes: int) -> list[Print]:
         task = self._task
         try:
             return example_chips(
@@ -172,9 +172,9 @@ class EvaluationReport:
             *chip_sheets("validation", self._chips, classes),
         ]
 
-    def _training_chips(self, stats: RasterStats) -> list[ChipSample]:
+    def _training_chips(self, stats: RasterStats) -> list[Print]:
         configs = self._job.experiment.dataset.train[:_CHIP_SCENES]
-        chips: list[ChipSample] = []
+        chips: list[Print] = []
         for config in configs:
             try:
                 with open_scene(
@@ -192,9 +192,9 @@ CHIPS_TEXT: Final = (
 )
 
 
-def chip_sheets(split: str, chips: Sequence[ChipSample], classes: ClassMap) -> list[ChipSheet]:
-    """The chips of a split on one sheet; none for none."""
-    sheets = contact_sheets(chips, classes, max_sheets=1)
+def chip_sheets(split: str, chips: Sequence[Print], classes: ClassMap) -> list[ChipSheet]:
+    """The chips of a split on sheets; none for none."""
+    sheets = sheets_of(chips, classes)
     return [
         ChipSheet(
             split,

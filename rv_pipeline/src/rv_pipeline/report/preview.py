@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import numpy as np
 
-from rv_core import UNLABELLED, ChipLabel, ChipSample, DataError, PixelLabels, RVError, Window
+from rv_core import UNLABELLED, ChipLabel, DataError, PixelLabels, RVError, Window
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.outputs import Output
-from rv_pipeline.report.contact_sheets import contact_sheets
+from rv_pipeline.report.contact_sheets import Print, class_ids_of, sheets_of
 from rv_pipeline.report.drawing import LabelLayer, class_mask
 from rv_pipeline.report.evaluation import CHIPS_TEXT, chip_sheets, words
 from rv_pipeline.report.page import (
@@ -96,7 +96,7 @@ def preview(
     stats = _stats(experiment, kernel)
     configs = [(split, c) for split in SPLITS for c in getattr(experiment.dataset, split)]
     limits = Limits.for_scenes(min(len(configs), MAX_SCENES))
-    chips: dict[str, list[ChipSample]] = {split: [] for split in SPLITS}
+    chips: dict[str, list[Print]] = {split: [] for split in SPLITS}
     scenes: list[ScenePreview] = []
     for number, (split, config) in enumerate(configs):
         drawn = number < MAX_SCENES
@@ -107,7 +107,7 @@ def preview(
         on_scene(number + 1, len(configs))
     files = {f"{s.view.id}.png": s.png for s in scenes if s.png is not None}
     for split, samples in chips.items():
-        for sheet in contact_sheets(samples, task.classes, max_sheets=1):
+        for sheet in sheets_of(samples, task.classes):
             files[f"chips-{split}.png"] = to_png(sheet.image)
     return Preview(_page(experiment, task, scenes, chips), scenes, files)
 
@@ -145,7 +145,7 @@ def _preview_scene(
     kernel: Kernel,
     stats: RasterStats | None,
     limits: Limits,
-    chips: dict[str, list[ChipSample]],
+    chips: dict[str, list[Print]],
     of_split: int,
     drawn: bool,
 ) -> ScenePreview:
@@ -205,7 +205,7 @@ class _Sketch:
     def _label(self, windows: Sequence[Window]) -> Sequence[Any]:
         return self.task.label(self.scene, windows)
 
-    def chips(self, count: int) -> list[ChipSample]:
+    def chips(self, count: int) -> list[Print]:
         return example_chips(self.scene, self.windows, self._label, self.task.classes, count)
 
     def draw(self, limits: Limits) -> tuple[SceneView, bytes]:
@@ -295,12 +295,7 @@ class _Sketch:
                     labelled.append((window, layer.colors[label.class_id]))
                 else:
                     labelled.append((window, rgb_of(_LABELLED)))
-                    found = (
-                        np.unique(class_mask(label))
-                        if isinstance(label, PixelLabels)
-                        else np.unique(label.class_ids)
-                    )
-                    counts[[i for i in found.tolist() if i < len(counts)]] += 1
+                    counts[class_ids_of(label)] += 1
         layer.add_outlines(unlabelled, rgb_of(BACKGROUND))
         for window, color in labelled:
             layer.add_outlines([window], color, 255)
@@ -327,7 +322,7 @@ def _page(
     experiment: Experiment,
     task: Task,
     scenes: Sequence[ScenePreview],
-    chips: Mapping[str, Sequence[ChipSample]],
+    chips: Mapping[str, Sequence[Print]],
 ) -> Page:
     drawn = scenes[:MAX_SCENES]
     wrong = [s for s in scenes if s.failed]

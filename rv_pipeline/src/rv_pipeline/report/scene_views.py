@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from rv_core import BoxLabels, ChipLabel, ChipSample, PixelLabels, RVError, Window
-from rv_pipeline.report.contact_sheets import choose
+from rv_pipeline.report.contact_sheets import Print, choose, print_of
 from rv_pipeline.report.drawing import Frame, LabelLayer
 from rv_pipeline.report.mistakes import KINDS, MistakeLayer
 from rv_pipeline.report.page import Layer, Legend, LegendEntry, SceneView
@@ -146,8 +146,9 @@ def example_chips(
     count: int,
     *,
     looked_at: int = 512,
-) -> list[ChipSample]:
-    """Some labelled chips of a scene, spread over its classes; the same ones every time.
+) -> list[Print]:
+    """Some labelled chips of a scene for a contact sheet, spread over its classes; the same ones
+    every time.
 
     ``windows``: those that become chips where they are labelled; of more than ``looked_at``, a
     random choice is labelled, and ``count`` of them read.
@@ -161,18 +162,20 @@ def example_chips(
         windows = [windows[i] for i in np.sort(picked).tolist()]
     unread = np.empty((0, 0, 0), np.uint8)
     labelled = (
-        ChipSample(unread, found, window, scene.id)
+        ChipSample(unread, true, window, scene.id)
         for batch in batches(windows)
-        for window, found in zip(batch, label(batch), strict=True)
-        if found is not None
+        for window, true in zip(batch, label(batch), strict=True)
+        if true is not None
     )
-    chosen = {sample.window: sample for sample in choose(labelled, len(classes), count)}
-    samples = []
+    found = choose(labelled, len(classes), count, lambda sample: sample)
+    chosen = {sample.window: sample for sample in found}
+    colors = colors_of(classes)
+    prints = []
     for window, pixels, nodata in read_windows(scene.raster, chosen):
         if nodata is None or not nodata.all():
-            sample = chosen[window]
-            samples.append(attrs.evolve(sample, pixels=pixels.copy(), nodata_mask=nodata))
-    return samples
+            sample = attrs.evolve(chosen[window], pixels=pixels, nodata_mask=nodata)
+            prints.append(print_of(sample, colors))
+    return prints
 
 
 def batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
