@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from rv_core import (
@@ -72,13 +73,12 @@ def range_of(headers: Headers) -> tuple[int | None, int | None, int | None]:
     )
 
 
-def validator_of(headers: Headers) -> str | None:
+def validator_of(info: FileInfo, headers: Headers) -> str | None:
     """What ``If-Range`` may hold to get more of this very version (RFC 9110, 13.1.5): a strong
     etag, or where there is none at all, a date that is certain to tell versions apart."""
-    etag = headers.get("ETag")
-    if etag is not None:
-        return etag if is_strong(etag) else None
-    changed, now = time_of(headers.get("Last-Modified")), time_of(headers.get("Date"))
+    if info.etag is not None:
+        return info.etag if is_strong(info.etag) else None
+    changed, now = info.last_modified, time_of(headers.get("Date"))
     if changed is None or now is None or now - changed < _SETTLED:
         return None
     return headers["Last-Modified"]
@@ -109,6 +109,7 @@ def condition(known: FileInfo) -> dict[str, str]:
     return {}
 
 
+@lru_cache(maxsize=256)  # what lies together was often made together, and is asked for again
 def time_of(header: str | None) -> datetime | None:
     if header is None:
         return None

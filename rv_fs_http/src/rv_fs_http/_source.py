@@ -135,7 +135,7 @@ class HttpSource:
             raise
         if at is None:
             self._at = answer.url if answer.was_redirected and answer.status in _SERVED else None
-        if _is_folder(self._uri, answer.url):
+        if answer.url != self._asked.address.url and _is_folder(self._uri, answer.url):
             answer.done()
             raise NotFoundError(
                 f"cannot read {self._shown}: it is a folder, not a file",
@@ -179,7 +179,7 @@ class HttpSource:
             )
         sent = Body(answer.response, self._shown, length, answer.seconds)
         body: AnyBody = Unpacked(sent, self._shown) if encoding else sent
-        validator = None if encoding else validator_of(headers)
+        validator = None if encoding else validator_of(info, headers)
         self._version = info, validator
         ranges = validator is not None and "bytes" in headers.get("Accept-Ranges", "").lower()
         return Piece(0, info.size, info, body, ranges and not ranged)
@@ -195,7 +195,7 @@ class HttpSource:
                 raise self._changed()
             info = version
         else:
-            self._version = info, validator_of(headers)
+            self._version = info, validator_of(info, headers)
         end = size if stop is None or size is None else min(stop, size)
         if first != start or behind is None or (end is not None and behind != end):
             raise StorageError(

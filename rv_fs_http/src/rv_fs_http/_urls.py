@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote_to_bytes, urlsplit, urlunsplit
 
 import attrs
@@ -14,16 +14,16 @@ from rv_core.local_files import quote
 
 from rv_core import StorageError, without_secrets
 
-# Most URLs need no more than a look.
+# Most URLs need no more than a look: scheme, host, port, and path with query.
 _NORMAL: Final = re.compile(
-    r"https?://[a-z0-9.-]+(:\d+)?/([A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*"
-    r"(\?([A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?\Z"
+    r"(https?)://([a-z0-9.-]*[a-z0-9])(?::([1-9]\d{0,3}|[1-5]\d{4}))?"
+    r"(/(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-F]{2})*"
+    r"(?:\?(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*)?)\Z"
 )
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-@attrs.frozen
-class Origin:
+class Origin(NamedTuple):
     """What has to be the same for credentials to be sent: scheme, host and port."""
 
     scheme: str
@@ -68,26 +68,43 @@ def unusable(uri: str) -> StorageError:
     )
 
 
-def normal(url: str, shown: str | None = None) -> str:
-    """A URL as it is sent: host and path in ASCII, without dot segments and fragment. Raises
-    `StorageError` for what cannot be sent; ``shown``: what to call it then."""
-    if _NORMAL.match(url) and "/." not in url:
-        return url
-    request = PreparedRequest()
-    try:
-        request.prepare_url(url, None)
-    except (RequestException, ValueError):
-        request.url = None
-    if not request.url:
-        raise unusable(shown or url)
-    return request.url
+@attrs.frozen
+class Address:
+    """A URL as it is sent: host and path in ASCII, without dot segments, user and fragment.
 
+    ``place``: whom it is sent to. ``target``: its path and query, as a request names them.
+    """
 
-def target_of(url: str) -> str:
-    """The path and the query, as a request names them."""
-    parts = urlsplit(url)
-    path = parts.path or "/"
-    return f"{path}?{parts.query}" if parts.query else path
+    url: str
+    place: Origin
+    target: str
+
+    @classmethod
+    def of(cls, url: str, shown: str) -> Address:
+        """Raises `StorageError` for what cannot be sent; ``shown``: what to call it then."""
+        if found := cls.of_normal(url):
+            return found
+        request = PreparedRequest()
+        try:
+            request.prepare_url(url, None)
+            url = request.url or ""
+            parts, place = urlsplit(url), Origin.of(url)  # a port may be none
+        except (RequestException, ValueError):
+            url = ""
+        if not url:
+            raise unusable(shown)
+        path = parts.path or "/"
+        return cls(url, place, f"{path}?{parts.query}" if parts.query else path)
+
+    @classmethod
+    def of_normal(cls, url: str) -> Address | None:
+        """Of a URL that can be sent as it is, in which there is nothing to hide but a query."""
+        found = _NORMAL.match(url)
+        if found is None or "/." in url:
+            return None
+        scheme, host, port, target = found.groups()
+        place = Origin(scheme, host, int(port) if port else _DEFAULT_PORTS[scheme])
+        return cls(url, place, target)
 
 
 def names_folder(uri: str) -> bool:
