@@ -25,6 +25,7 @@ ACCESS_KEY = os.environ.get("TEST_S3_KEY", "AKTESTTESTTEST")
 SECRET_KEY = "notASecretOfAnyone0123456789"
 TOKEN = "notATokenOfAnyone0123456789"
 STARTS_WITHIN = 60
+PAGE = 200  # keys of a listing
 
 
 def free_port() -> int:
@@ -43,7 +44,11 @@ def moto_port() -> Iterator[int]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env={**environment, "MOTO_S3_CUSTOM_ENDPOINTS": f"http://127.0.0.1:{port}"},
+        env={
+            **environment,
+            "MOTO_S3_CUSTOM_ENDPOINTS": f"http://127.0.0.1:{port}",
+            "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -104,14 +104,15 @@ def test_parts_of_a_stream_suffice_for_the_largest_object() -> None:
 def test_large_parts_of_a_stream_are_kept_on_disk(
     s3: S3FileSystem, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer, "PARTS_OF_A_SIZE", 2)  # large parts after 96 MiB
+    monkeypatch.setattr(writer, "PARTS_OF_A_SIZE", 1)
+    monkeypatch.setattr(writer, "MEMORY_BYTES", 16 * MIB)  # parts of 32 and 64 MiB are in files
     written = hashlib.sha256()
     with s3.open(f"{folder}/x", "wb") as stream:
-        for _ in range(170):
+        for _ in range(60):
             block = random.randbytes(MIB)
             written.update(block)
             assert stream.write(block) == MIB
-        assert stream.tell() == 170 * MIB
+        assert stream.tell() == 60 * MIB
     found = hashlib.sha256()
     with s3.open(f"{folder}/x") as source:
         while block := source.read(MIB):

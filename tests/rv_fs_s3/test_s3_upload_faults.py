@@ -152,8 +152,11 @@ ONCE = [
     Reset(0),
     ResetUpload(0),
     ResetUpload(5 * MIB),
-    pytest.param(Stall(0, 3600), marks=slow),
-    pytest.param(StallUpload(5 * MIB, 3600), marks=slow),
+]
+ASLEEP = [
+    pytest.param(Stall(0, 3600), AT_ONCE, "copy", id="no answer"),
+    pytest.param(StallUpload(5 * MIB, 3600), IN_PARTS, "copy", id="in parts"),
+    pytest.param(StallUpload(5 * MIB, 3600), IN_PARTS, "stream", id="stream in parts"),
 ]
 WAYS = ["copy", pytest.param("stream", marks=slow)]
 SIZES = [
@@ -177,6 +180,26 @@ def test_a_request_that_fails_once_is_made_again(
     assert hit.hits == 1
 
 
+@slow
+@pytest.mark.parametrize(("fault", "size", "how"), ASLEEP)
+def test_a_server_that_falls_asleep_once_is_asked_again(
+    uploads: Uploads, proxy: FaultProxy, fault: Any, size: int, how: str
+) -> None:
+    asleep = proxy.fail(fault, method="PUT")
+    uploads.arrives(size, how)
+    assert asleep.hits == 1
+
+
+@slow
+@pytest.mark.parametrize(("fault", "size", "how"), ASLEEP)
+def test_a_server_that_always_falls_asleep_is_told(
+    uploads: Uploads, tired: S3FileSystem, proxy: FaultProxy, fault: Any, size: int, how: str
+) -> None:
+    proxy.fail(fault, times=None, method="PUT")
+    assert isinstance(uploads.fails(size, how), TransferError)
+    assert uploads.left_behind() == []
+
+
 def test_a_server_that_is_busy_three_times_gets_the_object(
     uploads: Uploads, proxy: FaultProxy
 ) -> None:
@@ -193,8 +216,6 @@ def test_a_server_that_is_busy_three_times_gets_the_object(
         (Status(400), StorageError),
         pytest.param(Status(503), TransferError, marks=slow),
         pytest.param(ResetUpload(MIB), TransferError, marks=slow),
-        pytest.param(Stall(0, 3600), TransferError, marks=slow),
-        pytest.param(StallUpload(5 * MIB, 3600), TransferError, marks=slow),
     ],
     ids=str,
 )
@@ -209,7 +230,7 @@ def test_what_fails_for_good_is_an_error_and_the_old_object_stays(
 ) -> None:
     proxy.fail(fault, times=None, method="PUT")
     assert type(uploads.fails(size, how)) is kind
-    assert uploads.content() == b"old" or (isinstance(fault, Stall) and size == AT_ONCE)
+    assert uploads.content() == b"old"
     assert uploads.left_behind() == []
 
 
