@@ -21,7 +21,7 @@ def read_parquet(
     """Geometries, the columns asked for, and the CRS. Raises `ValueError` for what is no
     GeoParquet, `DataError` where pyarrow is not installed."""
     try:
-        from pyarrow import parquet  # type: ignore[import-untyped]
+        from pyarrow import parquet
     except ImportError as error:
         raise DataError(
             "GeoParquet needs pyarrow, which is not installed",
