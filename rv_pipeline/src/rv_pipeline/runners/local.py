@@ -16,10 +16,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
-from rv_core import Context, InterruptedRunError, OnProgress, RVError, ignore_progress
+from rv_core import (
+    Context,
+    DataError,
+    InterruptedRunError,
+    OnProgress,
+    RVError,
+    ignore_progress,
+    without_secrets,
+)
 from rv_pipeline.commands.command import Job, Result
 from rv_pipeline.dag import Decision, Step, decide
-from rv_pipeline.fingerprint import identify
+from rv_pipeline.fingerprint import Fingerprint, identify
 from rv_pipeline.locks import Lock, locked
 from rv_pipeline.outputs import LOCK_NAME, DoneRecord, Output, now
 
@@ -139,6 +147,7 @@ def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
         seconds = time.monotonic() - started
         lock.check()
         assert decision.fingerprint is not None
+        _check_inputs(step, decision.fingerprint, kernel)
         output.finish(
             DoneRecord(
                 command=step.command.name,
@@ -156,6 +165,17 @@ def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
     report = attrs.evolve(report, status="done", seconds=seconds, summary=dict(result.summary))
     options.on_step(report)
     return report
+
+
+def _check_inputs(step: Step, fingerprint: Fingerprint, kernel: Kernel) -> None:
+    """Raises `DataError` where the output may be made of a mixture: it must not count as made of
+    what lay there at the start."""
+    for uri, before in fingerprint.inputs.items():
+        if identify(uri, kernel) != before:
+            raise DataError(
+                f"{without_secrets(uri)} changed while {step.command.name.upper()} was reading it",
+                hint="let nothing write to it meanwhile, and run again",
+            )
 
 
 def _attempt(
