@@ -22,6 +22,7 @@ from rv_pipeline import (
     Experiment,
     RasterConfig,
     SceneConfig,
+    SemanticSegmentationConfig,
     StatsTransformerConfig,
 )
 
@@ -163,3 +164,28 @@ def test_areas_of_interest_are_shown_and_counted(
     assert ("Areas of interest", "1 polygon") in north.view.facts
     windows = north.view.tables[1]
     assert windows.rows[-2:] == [("all chips", "1"), ("not labelled", "63")]
+
+
+def test_labels_that_are_a_raster_are_drawn_and_their_pixels_counted(
+    experiment: Callable[..., Experiment], kernel: Kernel, tmp_path: Path
+) -> None:
+    made = experiment()
+    image = made.dataset.train[0].raster.uris[0]
+    with rasterio.open(image) as source:
+        profile = {**source.profile, "count": 1}
+    classes = np.zeros((1, 128, 128), np.uint8)
+    classes[:, 64:] = 1
+    classes[:, :32] = 255
+    with rasterio.open(tmp_path / "classes.tif", "w", **profile) as sink:
+        sink.write(classes)
+    scene = SceneConfig(id="north", raster=image, labels=str(tmp_path / "classes.tif"))
+    task = SemanticSegmentationConfig(classes=["roof", "ground"], chip_size=32)
+    (north,) = make_preview(
+        experiment(task=task, dataset=DatasetConfig(train=scene)), kernel
+    ).scenes
+    assert not north.failed, north.view.error
+    assert north.view.tables[0].rows == [
+        ("roof", "4,096", "25.0%"),
+        ("ground", "8,192", "50.0%"),
+        ("unlabelled", "4,096", "25.0%"),
+    ]

@@ -12,6 +12,7 @@ import numpy as np
 from rv_core import UNLABELLED, ChipLabel, DataError, PixelLabels, RVError, Window
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.outputs import Output
+from rv_pipeline.providers import complete
 from rv_pipeline.report.contact_sheets import Print, class_ids_of, sheets_of
 from rv_pipeline.report.drawing import LabelLayer, class_mask
 from rv_pipeline.report.evaluation import CHIPS_TEXT, chip_sheets, words
@@ -90,8 +91,9 @@ def preview(
 
     A scene with an error is shown with its message. Transformers use the statistics that ANALYZE
     left or, where it has not run, quick ones of some windows.
-    Raises the errors of `task_of`.
+    Raises the errors of `PluginError` for a task or a format that a plugin fails at.
     """
+    experiment = complete(experiment, kernel)
     task = task_of(experiment, kernel)
     stats = _stats(experiment, kernel)
     configs = [(split, c) for split in SPLITS for c in getattr(experiment.dataset, split)]
@@ -211,20 +213,21 @@ class _Sketch:
     def draw(self, limits: Limits) -> tuple[SceneView, bytes]:
         scene = self.scene
         canvas = Canvas.of(scene.id, scene.raster, limits)
-        layers, tables, over = [Layer("Image", None)], [], []
-        legends = []
+        layers, tables, legends = [Layer("Image", None)], [], []
+        over: list[tuple[LabelLayer, int]] = []
         if self.labelled:
             labels = LabelLayer(canvas.frame, self.colors)
             tables.append(self._draw_labels(labels))
             self._shade(labels)
-            over.append(labels)
+            strength = 100 if scene.features is not None else 60  # pixels hide what is below
+            over.append((labels, strength))
             legends.append(class_legend(self.task.classes, labels.seen))
             drawing = canvas.encoded(labels, f"Labels of scene {scene.id}")
-            layers.append(Layer("Labels", drawing, 75))
+            layers.append(Layer("Labels", drawing, min(strength, 90)))
         if self.windows:
             windows = LabelLayer(canvas.frame, self.colors)
             tables.append(self._draw_windows(windows))
-            over.append(windows)
+            over.append((windows, 100))
             legends.append(_window_legend(windows.seen, self.task.classes))
             drawing = canvas.encoded(windows, f"Windows of scene {scene.id} that become chips")
             layers.append(Layer("Windows", drawing))
@@ -296,9 +299,10 @@ class _Sketch:
                 else:
                     labelled.append((window, rgb_of(_LABELLED)))
                     counts[class_ids_of(label)] += 1
-        layer.add_outlines(unlabelled, rgb_of(BACKGROUND))
+        strength = 255 if len(looked_at) <= 50 else 130  # many lie over each other
+        layer.add_outlines(unlabelled, rgb_of(BACKGROUND), strength)
         for window, color in labelled:
-            layer.add_outlines([window], color, 255)
+            layer.add_outlines([window], color, strength)
         rows = [(name, f"{counts[i]:,}") for i, name in enumerate(self.task.classes.names)]
         rows += [("all chips", f"{len(labelled):,}"), ("not labelled", f"{len(unlabelled):,}")]
         title = f"Windows: {len(self.windows):,}"

@@ -70,13 +70,16 @@ class Canvas:
         frame = Frame.of(raster.extent, limits.max_side, overview.factor)
         return cls(picture, image, frame, limits)
 
-    def over(self, *layers: LabelLayer) -> Image.Image:
-        """The image with layers over it, in RGB; no data is checkered."""
+    def over(self, *layers: tuple[LabelLayer, int]) -> Image.Image:
+        """The image in RGB with layers over it, each as strong as its percent; no data is
+        checkered."""
         from PIL import Image
 
         whole = checkered(self.image.resize(self.frame.size, Image.Resampling.BOX)).convert("RGBA")
-        for layer in layers:
-            whole.alpha_composite(layer.image)
+        for layer, percent in layers:
+            drawing = layer.image.copy()
+            drawing.putalpha(drawing.getchannel("A").point(lambda a, p=percent: a * p // 100))
+            whole.alpha_composite(drawing)
         return whole.convert("RGB")
 
     def encoded(self, layer: LabelLayer, alt: str) -> Picture:
