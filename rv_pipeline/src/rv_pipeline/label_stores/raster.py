@@ -233,7 +233,7 @@ def _copy_as_cog(vrt: ET.Element, path: Path, resampling: str) -> None:
     options: dict[str, Any] = {
         "BLOCKSIZE": TILE,
         "COMPRESS": "DEFLATE",
-        "LEVEL": 6,
+        "LEVEL": 3,  # half the time of the default 6, for a fifth more bytes
         "OVERVIEW_RESAMPLING": resampling.upper(),
         "BIGTIFF": "IF_SAFER",
         "NUM_THREADS": "ALL_CPUS",
