@@ -24,6 +24,7 @@ ON_TOP = dict.fromkeys(
         "test_a_folder_goes_up",
         "test_a_missing_folder_is_an_error_and_deletes_nothing",
         "test_all_names_come_down",
+        "test_all_names_go_up",
         "test_an_empty_folder_deletes_only_if_that_is_allowed",
         "test_any_sequence_of_operations_leaves_what_a_dictionary_would_hold",
         "test_errors_travel_between_processes",

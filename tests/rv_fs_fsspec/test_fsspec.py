@@ -210,14 +210,6 @@ def test_no_error_and_no_log_tells_a_password(
     assert "HUSH" not in caplog.text
 
 
-@pytest.mark.slow
-def test_a_server_that_is_not_there_is_an_error_without_a_password(kernel: Kernel) -> None:
-    uri = f"ftp://user:{'HUSH' * 2}@127.0.0.1:9/x"  # not as a line of source shows it
-    with pytest.raises(TransferError) as unreachable:
-        kernel.files.read_bytes(uri)
-    assert "HUSH" not in told_by(unreachable.value)
-
-
 # Names
 
 
