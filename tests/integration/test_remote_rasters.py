@@ -234,6 +234,7 @@ def test_credentials_that_end_say_when(tmp_path: Path, monkeypatch: pytest.Monke
     assert "vsis3" not in repr(one)
 
 
+@pytest.mark.slow
 def test_what_is_read_for_the_most_part_is_copied(
     uri: str, proxy: FaultProxy, pixels: NDArray[np.uint8], image: Path
 ) -> None:
@@ -300,6 +301,7 @@ def test_resampled_and_cut_rasters_are_read_in_place_too(
     assert not cached()
 
 
+@pytest.mark.slow
 def test_threads_and_processes_share_a_raster(
     uri: str, proxy: FaultProxy, pixels: NDArray[np.uint8]
 ) -> None:

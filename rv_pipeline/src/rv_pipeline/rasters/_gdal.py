@@ -17,6 +17,10 @@ BLOCK_CACHE_BYTES: Final = 128 << 20
 READ_ERRORS: Final = (RasterioError, OSError, ValueError)
 """What rasterio raises at a file that is damaged or no raster at all."""
 
+_USUAL: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_PAM_ENABLED": "YES"}
+"""What is said otherwise for remote files. On the main thread, GDAL's options are those of the
+whole process: said on each thread, they hold for local files that others open meanwhile."""
+
 _thread = threading.local()
 
 
@@ -31,6 +35,8 @@ def gdal_session() -> Iterator[None]:
         yield
         return
     options: dict[str, Any] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True}  # a cut-off JPEG is no image
+    for name, usual in _USUAL.items():
+        options[name] = os.environ.get(name, usual)
     if "GDAL_CACHEMAX" not in os.environ:
         options["GDAL_CACHEMAX"] = BLOCK_CACHE_BYTES  # rasterio takes bytes, GDAL's variable MB
     with rasterio.Env(**options):

@@ -189,8 +189,9 @@ class RemoteFile:
     def open(self) -> DatasetReader:
         """The file, open for reading; raises `DataError`, and what the storage says of a file that
         is there no more."""
-        spare, self._spare = self._spare, None
+        spare = self._spare
         if spare is not None and spare[:2] == (os.getpid(), threading.get_ident()):
+            self._spare = None
             return spare[2]
         if self._path is not None:
             return open_dataset(without_secrets(self._uri), self._path)
