@@ -45,7 +45,7 @@ def by_gdal(mask: NDArray[np.uint8]) -> list[tuple[int, str]]:
     return spelled(outlines, [value for _, value in found])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     arrays.arrays(
         np.uint8,

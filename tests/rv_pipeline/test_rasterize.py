@@ -67,7 +67,7 @@ def crop(mask: NDArray[np.uint8], window: Window) -> tuple[NDArray[np.uint8], tu
     return mask[y0:y1, x0:x1], place
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     shapes=st.lists(st.tuples(polygons(), st.integers(0, 3)), max_size=6),
     some_windows=st.lists(windows, min_size=1, max_size=6),

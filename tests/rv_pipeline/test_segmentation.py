@@ -127,7 +127,7 @@ def test_sliding_windows_stay_inside_the_scene(opened: MakeScene) -> None:
 
 def test_negative_windows_survive_by_chance(opened: MakeScene) -> None:
     def windows(**options: Any) -> list[Window]:
-        options = {"stride": 2, "target_classes": "roof", "target_count_threshold": 64, **options}
+        options = {"stride": 4, "target_classes": "roof", "target_count_threshold": 64, **options}
         return list(task_with(chip=options).chip_windows(opened(), "train"))
 
     every = windows(negative_survival_probability=1.0)
@@ -251,13 +251,13 @@ def test_pixels_without_data_stay_so_and_windows_without_any_are_no_trouble(
         assert (found.read(1) == 255).all()
 
 
-@pytest.mark.parametrize("size", [100, 1500])
+@pytest.mark.parametrize(("size", "chip"), [(100, 64), (1500, 500)])
 def test_files_are_cloud_optimized_with_the_classes_colors(
-    opened: MakeScene, kernel: Kernel, tmp_path: Path, size: int
+    opened: MakeScene, kernel: Kernel, tmp_path: Path, size: int, chip: int
 ) -> None:
-    task = task_with(predict={"probabilities": True, "rgb": True}, chip_size=64)
+    task = task_with(predict={"probabilities": True, "rgb": True}, chip_size=chip)
     scene = opened(pixels=np.ones((size, size), np.uint8))
-    constant = np.broadcast_to(np.array([0.3, 0.7], np.float32), (64, 64, 2))
+    constant = np.broadcast_to(np.array([0.3, 0.7], np.float32), (chip, chip, 2))
     path = predict(task, scene, tmp_path / "out", kernel, lambda _: PixelLabels(None, constant))
     for file in path.parent.glob("*.tif"):
         valid, errors, warnings = cog_validate(file, strict=True)
@@ -292,6 +292,25 @@ def test_a_model_that_says_something_else_is_told_so(
     odd = PixelLabels(None, np.zeros((32, 32, 3), np.float32))
     with pytest.raises(ModelError, match=r"\(32, 32, 3\) for a window of 32 x 32 px and 2 classes"):
         predict(task_with(), opened(), tmp_path / "out", kernel, lambda _: odd)
+
+
+def test_polygons_of_a_picture_cannot_be_measured_and_it_is_said_before_the_run(
+    opened: MakeScene, kernel: Kernel, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.png"
+    with rasterio.open(
+        path, "w", driver="PNG", width=50, height=50, count=1, dtype="uint8"
+    ) as sink:
+        sink.write(np.ones((1, 50, 50), np.uint8))
+    picture = RasterSource.open(RasterConfig.of(path), kernel)
+    scene = Scene(id="p", raster=picture, features=None, aoi=np.empty(0, object))
+    task = task_with(predict={"polygons": PolygonOptions(min_area=2)})
+    task.check_scene(opened())
+    with pytest.raises(ConfigError, match="cannot be measured in square metres"):
+        task.check_scene(scene)
+    task_with(predict={"polygons": PolygonOptions(min_area=2, min_area_units="px")}).check_scene(
+        scene
+    )
 
 
 def test_options_that_cannot_be_meant_are_refused() -> None:
