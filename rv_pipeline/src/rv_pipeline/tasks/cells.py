@@ -89,16 +89,20 @@ class ChipClassification(Task):
         self, folder: Path, stem: str, scene: Scene, parts: Sequence[Part], kernel: Kernel
     ) -> int:
         from rv_pipeline.label_stores import write_cells
+        from rv_pipeline.label_stores.stac import GEOJSON, ItemAsset, write_item
 
+        name = f"{stem}{self.suffix}"
         cells = self._gather(parts)
         write_cells(
-            str(folder / f"{stem}{self.suffix}"),
+            str(folder / name),
             cells,
             scene.raster,
             self.classes,
             kernel,
             crs=self.predict.crs,
         )
+        asset = ItemAsset(key="cells", name=name, media_type=GEOJSON, title="Classified cells")
+        write_item(folder, stem, scene.raster, self.classes, [asset], kernel, task=self.key)
         return len(cells.windows)
 
     def _gather(self, parts: Sequence[Part]) -> Cells:
