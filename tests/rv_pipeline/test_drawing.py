@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,17 @@ from rv_pipeline.rasters import RasterSource
 from rv_pipeline.report.contact_sheets import choose, contact_sheets, write_contact_sheets
 from rv_pipeline.report.drawing import Frame, LabelLayer
 from rv_pipeline.report.mistakes import MistakeLayer, match_boxes
-from rv_pipeline.report.palette import colors_of, luminance, rgb_of
+from rv_pipeline.report.palette import (
+    CONFUSED,
+    CORRECT,
+    FALSE,
+    MISSED,
+    colors_of,
+    luminance,
+    rgb_of,
+)
 from rv_pipeline.report.pictures import checkered, encode, read_overview, shown
+from rv_pipeline.report.scene_views import Limits
 from rv_pipeline.scenes import RasterConfig
 
 from rv_core import (
@@ -50,7 +60,7 @@ def ink(layer: LabelLayer, color: tuple[int, int, int]) -> np.ndarray:
 
 def test_classes_keep_their_colors_and_others_get_ones_that_nobody_has() -> None:
     classes = ClassMap((ClassInfo("a"), ClassInfo("b", "#0072B2"), ClassInfo("background")))
-    assert colors_of(classes) == ("#e69f00", "#0072b2", "#8c8c8c")
+    assert colors_of(classes) == ("#e69f00", "#0072b2", "#5c5c5c")
 
 
 @pytest.mark.parametrize("count", [12, 13, 100, 255])
@@ -58,6 +68,56 @@ def test_all_classes_have_colors_of_their_own(count: int) -> None:
     colors = colors_of(ClassMap.of(*map(str, range(count))))
     assert len(set(colors)) == count
     assert all(0.0 < luminance(rgb_of(color)) < 0.95 for color in colors)
+
+
+# How the three kinds of colour blindness see linear red, green and blue: Machado, Oliveira and
+# Fernandes (2009), severity 1.
+BLINDNESS = {
+    "none": np.eye(3),
+    "protan": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lab(color: str, blindness: str) -> np.ndarray:
+    """A color in CIE L*a*b* (D65), as somebody sees it."""
+    share = np.array(rgb_of(color)) / 255
+    linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(BLINDNESS[blindness]) @ linear, 0, 1)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = np.array(to_xyz) @ seen / (0.9505, 1, 1.089)
+    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+@pytest.mark.parametrize(
+    "colors",
+    [
+        (CORRECT, MISSED, FALSE, CONFUSED),
+        colors_of(ClassMap.of(*"abcdefg", "background")),
+    ],
+    ids=["mistakes", "classes"],
+)
+def test_colour_blind_people_can_tell_them_apart(colors: tuple[str, ...], blindness: str) -> None:
+    apart = [
+        float(np.linalg.norm(lab(one, blindness) - lab(other, blindness)))
+        for one, other in combinations(colors, 2)
+    ]
+    assert min(apart) > 15  # a difference of 2 is just seen side by side
 
 
 # Pictures of rasters
@@ -157,6 +217,13 @@ def test_pictures_stay_below_their_number_of_bytes() -> None:
     assert len(small.data) <= 20_000 < len(large.data)
     assert small.width / small.height == pytest.approx(0.8, abs=0.02)
     assert len(encode(image, "drawing", 30_000).data) <= 30_000
+
+
+@pytest.mark.parametrize("scenes", [1, 6, 7, 16, 40])
+def test_a_page_of_many_scenes_still_opens(scenes: int) -> None:
+    limits = Limits.for_scenes(scenes)
+    assert scenes * limits.max_bytes <= 40 << 20
+    assert 800 <= limits.max_side <= 1600
 
 
 def test_nodata_is_checkered_where_a_picture_cannot_be_clear() -> None:

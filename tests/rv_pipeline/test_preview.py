@@ -64,8 +64,8 @@ def test_a_preview_is_a_page_and_pictures(file: str, tmp_path: Path) -> None:
     result = call(file, "--out", "look")
     assert result.exit_code == 0, result.exception
     assert sorted(p.relative_to("look").as_posix() for p in Path("look").rglob("*.*")) == [
-        "short/chips-train.png",
-        "short/chips-validation.png",
+        "short/chips/train.png",
+        "short/chips/validation.png",
         "short/north.png",
         "short/preview.html",
         "short/south.png",

@@ -80,7 +80,7 @@ def ls(kernel: Any, /, **options: Any) -> None:
     default="preview",
     show_default=True,
     metavar="DIR",
-    help="The folder for the pages and pictures, a folder for each experiment.",
+    help="Where the pages and pictures go, a folder for each experiment; a path or a URI.",
 )
 @click.pass_obj
 def preview(kernel: Any, /, **options: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -42,19 +41,18 @@ def preview_file(
                 kernel,
                 lambda done, total: on_progress(Progress("PREVIEW", done, total, "scene")),
             )
-        folder = Path(out) / experiment.id
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = f"{out.rstrip('/') or '/'}/{experiment.id}"
         for name, data in found.files.items():
-            (folder / name).write_bytes(data)
-        pages.append(folder / PAGE_NAME)
-        pages[-1].write_text(render(found.page), "utf-8")
+            kernel.files.write_bytes(f"{folder}/{name}", data)
+        pages.append(f"{folder}/{PAGE_NAME}")
+        kernel.files.write_str(pages[-1], render(found.page))
         rows += [
             (experiment.id, s.split, s.view.id, "error" if s.failed else "ok", s.line)
             for s in found.scenes
         ]
     show_table(("experiment", "split", "scene", "state", "what it is"), rows)
     for page in pages:
-        click.echo(f"{page}")
+        click.echo(page)
     if any(row[3] == "error" for row in rows):
         click.get_current_context().exit(1)
 

@@ -5,26 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rv_pipeline.report.contact_sheets import contact_sheets, write_contact_sheets
+    from rv_pipeline.report.contact_sheets import write_contact_sheets
     from rv_pipeline.report.drawing import Frame, LabelLayer
+    from rv_pipeline.report.evaluation import EvaluationReport
     from rv_pipeline.report.palette import colors_of
     from rv_pipeline.report.pictures import Picture
 
 __all__ = [
+    "EvaluationReport",
     "Frame",
     "LabelLayer",
     "Picture",
     "colors_of",
-    "contact_sheets",
     "write_contact_sheets",
 ]
 
 _HOMES = {
+    "EvaluationReport": "evaluation",
     "Frame": "drawing",
     "LabelLayer": "drawing",
     "Picture": "pictures",
     "colors_of": "palette",
-    "contact_sheets": "contact_sheets",
     "write_contact_sheets": "contact_sheets",
 }
 

@@ -28,7 +28,7 @@ DISTINCT: Final = (
 )
 """Colors for classes without one, in the order in which they are given out."""
 
-BACKGROUND: Final = "#8c8c8c"
+BACKGROUND: Final = "#5c5c5c"
 """Of a class named ``background`` that has no color."""
 
 CORRECT: Final = "#009e73"

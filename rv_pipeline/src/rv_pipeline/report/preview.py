@@ -25,7 +25,7 @@ from rv_pipeline.report.page import (
     Section,
     colors_by_name,
 )
-from rv_pipeline.report.palette import BACKGROUND, colors_of, rgb_of
+from rv_pipeline.report.palette import colors_of, rgb_of
 from rv_pipeline.report.pictures import to_png
 from rv_pipeline.report.scene_views import (
     MAX_SCENES,
@@ -55,6 +55,7 @@ _CHIP_SCENES: Final = 4  # that those are from
 _SAMPLED: Final = 40  # windows that statistics are taken from, where ANALYZE has none
 _TITLES: Final = {"train": "Training", "validation": "Validation", "test": "Test"}
 _LABELLED: Final = "#f0e442"
+_UNLABELLED: Final = "#bdbdbd"
 
 
 @attrs.frozen
@@ -74,8 +75,8 @@ class ScenePreview:
 
 @attrs.frozen
 class Preview:
-    """``files``: name -> content of the PNG files: one for each scene that was drawn, and the
-    chips of each split."""
+    """``files``: name -> content of the PNG files: ``<scene>.png`` for each scene that was drawn,
+    and ``chips/<split>.png``."""
 
     page: Page
     scenes: Sequence[ScenePreview]
@@ -110,7 +111,7 @@ def preview(
     files = {f"{s.view.id}.png": s.png for s in scenes if s.png is not None}
     for split, samples in chips.items():
         for sheet in sheets_of(samples, task.classes):
-            files[f"chips-{split}.png"] = to_png(sheet.image)
+            files[f"chips/{split}.png"] = to_png(sheet.image)
     return Preview(_page(experiment, task, scenes, chips), scenes, files)
 
 
@@ -300,7 +301,7 @@ class _Sketch:
                     labelled.append((window, rgb_of(_LABELLED)))
                     counts[class_ids_of(label)] += 1
         strength = 255 if len(looked_at) <= 50 else 130  # many lie over each other
-        layer.add_outlines(unlabelled, rgb_of(BACKGROUND), strength)
+        layer.add_outlines(unlabelled, rgb_of(_UNLABELLED), strength)
         for window, color in labelled:
             layer.add_outlines([window], color, strength)
         rows = [(name, f"{counts[i]:,}") for i, name in enumerate(self.task.classes.names)]
@@ -319,7 +320,7 @@ def _window_legend(seen: set[int], classes: ClassMap) -> Legend:
     """``seen``: the classes that whole windows are of; none where their labels say more."""
     entries = [attrs.evolve(e, mark="line") for e in class_legend(classes, seen).entries]
     entries = entries or [LegendEntry("becomes a chip", _LABELLED, "line")]
-    return Legend("Windows", [*entries, LegendEntry("not labelled", BACKGROUND, "line")])
+    return Legend("Windows", [*entries, LegendEntry("not labelled", _UNLABELLED, "line")])
 
 
 def _page(
