@@ -401,9 +401,9 @@ def test_chips_on_the_sheets_are_spread_over_the_classes() -> None:
 
 def test_the_same_chips_make_the_same_sheets(tmp_path: Path) -> None:
     classes = ClassMap.of("roof", "ground")
-    samples = [chip(n % 2, n) for n in range(300)]
+    samples = [chip(n % 2, n) for n in range(70)]
     names = write_contact_sheets(samples, classes, tmp_path, "train")
-    assert names == ["train-1.png", "train-2.png", "train-3.png", "train-4.png"]
+    assert names == ["train-1.png", "train-2.png"]
     first = (tmp_path / "train-1.png").read_bytes()
     write_contact_sheets(samples, classes, tmp_path, "train")
     assert (tmp_path / "train-1.png").read_bytes() == first
