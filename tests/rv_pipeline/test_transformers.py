@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rv_pipeline._structure import StructureError, structure
+from rv_pipeline.fingerprint import plain
 from rv_pipeline.rasters import RasterSource
 from rv_pipeline.rasters.config import (
     CastTransformerConfig,
@@ -202,3 +204,24 @@ def test_rasters_are_spelled_in_yaml() -> None:
         structure({"uris": "a", "transformers": [{"type": "min_maxx"}]}, RasterConfig)
     assert error.value.complaint.path == ("transformers", 0)
     assert "min_max" in str(error.value.complaint.hint)
+
+
+def test_rasters_keep_through_json() -> None:
+    """As in a bundle."""
+    config = RasterConfig(
+        uris="a.tif",
+        channel_order=(2, 0),
+        nodata=0.5,
+        extent_crop=ExtentCrop(right=0.25),
+        shift=(1, 2.5),
+        resolution=2,
+        resolution_units="crs",
+        transformers=(
+            MinMaxTransformerConfig(max=7),
+            LinearTransformerConfig(weights=[[1, 0.5]], bias=1),
+            ReclassTransformerConfig(mapping={1: 2, -3: 4}, default=9),
+            NodataFillTransformerConfig(value=[1]),
+            CastTransformerConfig(dtype="int16"),
+        ),
+    )
+    assert structure(json.loads(json.dumps(plain(config))), RasterConfig) == config

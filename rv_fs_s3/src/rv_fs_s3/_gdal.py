@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from rv_fs_s3._locations import Location
 
 
+_SPECIAL: Final = "?#\\\r\n"
+"""What GDAL takes for the end of a path, or for a part of its own."""
+
+
 def access_to(client: Client, location: Location, version: FileInfo) -> GdalAccess | None:
     """GDAL's way to one version of an object; ``None`` where it has none: to what has no etag, to
     access points, and where there are no credentials."""
     if not location.key or version.etag is None or location.bucket.startswith("arn:"):
+        return None
+    if any(character in location.key for character in _SPECIAL):
         return None
     try:
         with quiet():

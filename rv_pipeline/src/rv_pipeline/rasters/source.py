@@ -180,7 +180,8 @@ class RasterSource:
         if file.remote is None:
             file.check_unchanged()
             return self._read_dataset(index, col, row, width, height)
-        share = width * height / (self.width * self.height)
+        read = width * self.grid.col_step * height * self.grid.row_step
+        share = read / (file.width * file.height)
         return file.remote.read(lambda: self._read_dataset(index, col, row, width, height), share)
 
     def _read_dataset(self, index: int, col: int, row: int, width: int, height: int) -> Pixels:
