@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -415,6 +417,42 @@ def test_no_secret_reaches_the_logs(
     assert "is read where it lies" in caplog.text
     assert "is read from the cache from here on" in caplog.text
     assert not any(secret in caplog.text + text for secret in SECRETS)
+
+
+@pytest.mark.slow
+def test_s3_servers_with_certificates_of_ones_own(
+    image: Path, pixels: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import boto3
+
+    authority = trustme.CA()
+    bundle, pem = tmp_path / "ca.pem", tmp_path / "server.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        + ["--ssl", "-c", str(pem), "-k", str(pem)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        url = f"https://localhost:{port}"
+        client = boto3.client("s3", endpoint_url=url, verify=str(bundle))
+        client.create_bucket(Bucket="imagery")
+        client.upload_file(str(image), "imagery", "scene.tif")
+        kernel = Kernel(config={"s3": {"endpoint_url": url, "ca_bundle": str(bundle)}})
+        with open_raster("s3://imagery/scene.tif", kernel, access="in_place") as raster:
+            read(raster, FEW, pixels)
+            assert raster.files[0].remote is not None
+    finally:
+        server.terminate()
+        server.wait(20)
 
 
 # --- HTTP
