@@ -432,8 +432,10 @@ def test_s3_servers_with_certificates_of_ones_own(
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-        + ["--ssl", "-c", str(pem), "-k", str(pem)],
+        [
+            *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)),
+            *("--ssl", "-c", str(pem), "-k", str(pem)),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
