@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from shelf import FILES
 
@@ -109,3 +111,26 @@ def test_two_places_of_one_account_are_not_one_folder(two):
     left.put({"x": b"1"}, root="shelf://one@account/a")
     files.sync("left://one@account/a", "left://two@account/a")
     assert left.tree("shelf://two@account/a") == {"x": b"1"}
+
+
+def test_few_files_that_a_writer_may_hold_in_memory_are_under_way_at_once(two, monkeypatch):
+    left, right, files = two
+    monkeypatch.setattr("rv_core._sync.LARGE_STREAM_BYTES", 1000)
+    left.put({f"large {n}": b"x" * 1001 for n in range(20)})
+    left.put({f"small {n}": b"x" * 1000 for n in range(20)})
+    under_way: list[str] = []
+    most = {"large": 0, "small": 0}
+
+    def opened(request: str, uri: str) -> None:
+        if request != "put":
+            return
+        kind = "large" if "large" in uri else "small"
+        under_way.append(kind)
+        most[kind] = max(most[kind], under_way.count(kind))
+        time.sleep(0.02)
+        under_way.remove(kind)
+
+    right.before = opened
+    files.sync("left://a", "right://a")
+    assert right.tree() == left.tree()
+    assert most["large"] <= 4 < most["small"]

@@ -44,6 +44,9 @@ ON_DISK_AT_ONCE: Final = 8
 LARGE_BYTES: Final = 32 << 20
 LARGE_AT_ONCE: Final = 4
 """Large files are few at a time: each is moved in several streams where the storage can."""
+LARGE_STREAM_BYTES: Final = 4 << 20
+"""What is large from one system to another: a writer may hold all of a file in memory until it is
+closed, and this bounds what many of them hold together."""
 
 _NAMED: Final = 10
 _ROUND: Final = 4
@@ -158,9 +161,10 @@ class _Sync:
 
         if self._done:
             report()
-        large = [name for name in todo if (self._here[name].size or 0) > LARGE_BYTES]
-        small = [name for name in todo if (self._here[name].size or 0) <= LARGE_BYTES]
         places = [s for s in (self._source, self._target) if isinstance(s, Place)]
+        limit = LARGE_STREAM_BYTES if len(places) == 2 else LARGE_BYTES
+        large = [name for name in todo if (self._here[name].size or 0) > limit]
+        small = [name for name in todo if (self._here[name].size or 0) <= limit]
         at_once = min((p.fs.transfers_at_once for p in places), default=ON_DISK_AT_ONCE)
         for some, threads in ((small, at_once), (large, min(LARGE_AT_ONCE, at_once))):
             if self._given_up:

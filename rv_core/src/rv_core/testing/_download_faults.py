@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -367,8 +368,8 @@ class DownloadFaults(FaultScene):
     def test_a_listing_of_many(self, fs: FileSystem, root: str, put: Put, tmp_path: Path) -> None:
         self._needs_lists()
         names = [f"{n % 3}/{n:04} é.txt" for n in range(1500)]
-        for name in names:
-            put(name, b"x")
+        with ThreadPoolExecutor(fs.transfers_at_once) as pool:
+            list(pool.map(lambda name: put(name, b"x"), names))
         assert sorted(fs.name_below(root, uri) for uri in fs.list_paths(root)) == sorted(names)
         with self._in_time():
             fs.sync_from_dir(root, tmp_path / "down")
