@@ -4,7 +4,7 @@ Each pixel has four sides; a side between different values is an edge, directed 
 lies to the right. Edges in a straight line are one run, and the runs follow each other around the
 pixels into rings: at the end of a run either the pixel ahead has another value, and the ring turns
 right around its own pixel, or the pixel ahead to the left has the same value too, and the ring
-turns left. All of it is array arithmetic but the walk along the rings, which is a step per corner.
+turns left. All of it is array arithmetic; there is no step per pixel or per corner.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ def trace(mask: NDArray[np.uint8], nothing: int = 255) -> tuple[NDArray[Any], ND
     if len(runs.side) == 0:
         return np.empty(0, object), np.empty(0, np.uint8)
     following = _follow(padded, runs)
-    order, starts = _walk(following, _pinches(padded, runs, following))
+    ring = _least(following)
+    if _part_at_pinches(padded, runs, following, ring):
+        ring = _least(following)
+    order, starts = _in_order(following, ring)
     return _polygons(padded, runs, order, starts)
 
 
@@ -106,9 +109,27 @@ def _follow(padded: NDArray[np.uint8], runs: _Runs) -> Ints:
     return following
 
 
-def _pinches(padded: NDArray[np.uint8], runs: _Runs, following: Ints) -> Ints:
-    """For each run [M] that ends where two pixels of one value meet at a corner only: the run that
-    ends there on the other pixel; -1 for all others."""
+def _least(following: Ints) -> Ints:
+    """The least run [M] of the ring that each run is on.
+
+    Each round looks twice as far ahead. Where one changes nothing, the runs along a ring that
+    looked no further than to each other agree, and together they saw all of it.
+    """
+    least, ahead = np.arange(len(following)), following
+    while True:
+        lower = np.minimum(least, least[ahead])
+        if np.array_equal(lower, least):
+            return least
+        least, ahead = lower, ahead[ahead]
+
+
+def _part_at_pinches(padded: NDArray[np.uint8], runs: _Runs, following: Ints, ring: Ints) -> bool:
+    """Part rings that touch themselves where two of their pixels meet at a corner only, as rings of
+    valid polygons must not: the two runs that end there exchange what follows them.
+
+    Such corners never interleave along a ring, since it does not cross itself: parting it at one
+    leaves the others as they are. Returns whether there were any.
+    """
     values = padded.reshape(-1)
     ahead_by, left_by = _steps(padded.shape[1])
     ahead = runs.last + ahead_by[runs.side]
@@ -117,44 +138,33 @@ def _pinches(padded: NDArray[np.uint8], runs: _Runs, following: Ints) -> Ints:
     after = following[pinched]
     corner = (runs.y[after] * padded.shape[1] + runs.x[after]) * 256 + own[pinched]
     pinched = pinched[np.argsort(corner, kind="stable")]
-    partners = np.full(len(following), -1, np.int64)
-    partners[pinched[0::2]], partners[pinched[1::2]] = pinched[1::2], pinched[0::2]
-    return partners
+    one, other = pinched[0::2], pinched[1::2]
+    same = ring[one] == ring[other]
+    one, other = one[same], other[same]
+    following[one], following[other] = following[other], following[one]
+    return len(one) > 0
 
 
-def _walk(following: Ints, partners: Ints) -> tuple[Ints, Ints]:
-    """The runs in the order of their rings, and where in it each ring starts.
-
-    A ring that comes to a pinch for the second time touches itself, as rings of valid polygons must
-    not: what lies between the two times is made a ring of its own. Such corners never interleave,
-    since a ring does not cross itself.
-    """
-    after, partner = following.tolist(), partners.tolist()
-    order: list[int] = []
-    starts: list[int] = []
-    for first in range(len(after)):
-        if after[first] < 0:  # walked already
-            continue
-        ring: list[int] = []
-        pinches: dict[int, int] = {}
-        at = first
-        while True:
-            ring.append(at)
-            step, after[at] = after[at], -1
-            if partner[at] >= 0:
-                begun = pinches.get(partner[at])
-                if begun is None:
-                    pinches[at] = len(ring)
-                else:
-                    starts.append(len(order))
-                    order += ring[begun:]
-                    del ring[begun:]
-            at = step
-            if at == first:
-                break
-        starts.append(len(order))
-        order += ring
-    return np.array(order, np.int64), np.array(starts, np.int64)
+def _in_order(following: Ints, ring: Ints) -> tuple[Ints, Ints]:
+    """The runs in the order of their rings, each from its least run on, and where in it each ring
+    starts. ``ring``: what `_least` says."""
+    everyone = np.arange(len(following))
+    before = np.empty_like(following)
+    before[following] = everyone
+    roots = np.flatnonzero(ring == everyone)
+    # Steps back to the ring's least run: each round goes twice as far.
+    steps = (ring != everyone).astype(np.int64)
+    before[roots] = roots
+    while not np.array_equal(before, ring):
+        steps += steps[before]
+        before = before[before]
+    lengths = np.bincount(ring, minlength=len(ring))[roots]
+    starts = np.cumsum(lengths) - lengths
+    start_of = np.empty_like(following)
+    start_of[roots] = starts
+    order = np.empty_like(following)
+    order[start_of[ring] + steps] = everyone
+    return order, starts
 
 
 def _polygons(
