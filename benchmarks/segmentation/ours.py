@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import itertools
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from rv_pipeline.label_stores.polygons import Outlines, write_polygons
 from rv_pipeline.rasters import RasterSource
 from rv_pipeline.tasks.semantic_segmentation import SemanticSegmentation
 from rv_pipeline.tasks.task import EvaluatedScene
-from task import BATCH, CHIP, PREDICTED, STRIDE, chip_windows, report
+from task import BATCH, CHIP, PREDICTED, STRIDE, Clock, chip_windows
 
 from rv_core import ClassMap, Kernel, Model, PixelLabels, Window
 from rv_pipeline import (
@@ -52,14 +51,14 @@ def chips(image: str, labels: str, mode: str) -> None:
         windows = [Window(col, row, CHIP, CHIP) for row, col in spots]
         for _ in read_windows(scene.raster, windows):  # the file cache is warm in every column
             pass
-        labelled, start = 0, time.perf_counter()
+        labelled, clock = 0, Clock()
         for first in range(0, len(windows), SHARE):
             some = windows[first : first + SHARE]
             known = dict(zip(some, task.label(scene, some), strict=True))
             for window, pixels, _ in read_windows(scene.raster, some):
                 assert pixels.shape == (CHIP, CHIP, 3)
                 labelled += int((known[window].mask == 0).sum())
-        report(len(windows), time.perf_counter() - start, labelled=labelled)
+        clock.report(len(windows), labelled=labelled)
 
 
 class Trivial(Model):
@@ -77,18 +76,18 @@ def predict(image: str, folder: str) -> None:
     kernel, task, place = Kernel(), task_of(PREDICTED, STRIDE), Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     config = SceneConfig(id="scene", raster=image)
-    start = time.perf_counter()
+    clock = Clock()
     with open_scene(config, kernel) as scene:
         blocks, _ = plan_blocks(config, scene, task, place)
         windows = task.predict_windows(scene.extent, scene.extent)
         around = Surroundings(kernel, lambda _: None, lambda: False)
         with ScenePredictor(task, Trivial(), None, around) as predictor:
             parts = [predictor(block) for block in blocks]
-        blended = time.perf_counter() - start
+        blended = clock.seconds
         task.write_predictions(place, "scene", scene, parts, kernel)
     for part in parts:
         part.path.unlink()
-    report(len(windows), time.perf_counter() - start, blended=blended)
+    clock.report(len(windows), blended=blended)
 
 
 def write(path: Path, ids: np.ndarray) -> None:
@@ -113,12 +112,11 @@ def evaluate(folder: str) -> None:
         raster=str(place / "labels.tif"),
         labels=RasterLabelConfig(uris=place / "labels.tif"),
     )
-    start = time.perf_counter()
+    clock = Clock()
     with open_scene(config, kernel, classes=CLASSES) as scene:
         several = [EvaluatedScene("scene", scene, str(place / "scene.tif"))]
         figures: dict[str, Any] = task_of(PREDICTED).evaluate(several, kernel)
-    seconds = time.perf_counter() - start
-    report(figures["overall"]["pixels"], seconds)
+    clock.report(figures["overall"]["pixels"])
 
 
 def polygons(folder: str) -> None:
@@ -134,7 +132,7 @@ def polygons(folder: str) -> None:
             ids[top + 4 : top + 7, left + 3 : left + 6] = 1
     write(place / "shapes.tif", ids)
     raster = RasterSource.open(RasterConfig(uris=place / "shapes.tif"), kernel)
-    start = time.perf_counter()
+    clock = Clock()
     count = write_polygons(
         str(place / "shapes.geojson"),
         place / "shapes.tif",
@@ -143,7 +141,7 @@ def polygons(folder: str) -> None:
         Outlines(class_ids=[0], sieve=4, min_area=10, min_area_units="m2", simplify=0.5),
         kernel,
     )
-    report(count, time.perf_counter() - start, count=count)
+    clock.report(count, polygons=count)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import logging
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from task import BATCH, CHIP, PREDICTED, STRIDE, chip_windows, report
+from task import BATCH, CHIP, PREDICTED, STRIDE, Clock, chip_windows
 
 warnings.filterwarnings("ignore")
 logging.disable(logging.WARNING)
@@ -41,11 +40,11 @@ def chips(image: str, labels: str, mode: str) -> None:
     windows = [Box(row, col, row + CHIP, col + CHIP) for row, col in spots]
     for window in windows:
         raster.get_chip(window)
-    labelled, start = 0, time.perf_counter()
+    labelled, clock = 0, Clock()
     for window in windows:
         raster.get_chip(window)
         labelled += int((source.get_label_arr(window) == 0).sum())
-    report(len(windows), time.perf_counter() - start, labelled=labelled)
+    clock.report(len(windows), labelled=labelled)
 
 
 def predict(image: str, folder: str) -> None:
@@ -56,7 +55,7 @@ def predict(image: str, folder: str) -> None:
         SemanticSegmentationLabelStore,
     )
 
-    start = time.perf_counter()
+    clock = Clock()
     raster = RasterioSource(image)
     windows = raster.extent.get_windows(PREDICTED, STRIDE)
 
@@ -69,7 +68,7 @@ def predict(image: str, folder: str) -> None:
     labels = SemanticSegmentationLabels.from_predictions(
         windows, predictions(), extent=raster.extent, num_classes=2, smooth=True
     )
-    blended = time.perf_counter() - start
+    blended = clock.seconds
     store = SemanticSegmentationLabelStore(
         folder,
         crs_transformer=raster.crs_transformer,
@@ -77,7 +76,7 @@ def predict(image: str, folder: str) -> None:
         smooth_output=False,
     )
     store.save(labels)
-    report(len(windows), time.perf_counter() - start, blended=blended)
+    clock.report(len(windows), blended=blended)
 
 
 if __name__ == "__main__":

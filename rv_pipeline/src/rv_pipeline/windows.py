@@ -43,19 +43,30 @@ def _offsets(start: int, length: int, size: int, stride: int) -> range:
     return range(start, start + min(count * stride, length), stride)
 
 
-def slide(extent: Window, size: int, stride: int) -> list[Window]:
+def slide(extent: Window, size: int, stride: int, block: Window | None = None) -> list[Window]:
     """Square windows that cover the extent, row by row. The last of a row or column is moved back
-    inside the extent; one that is smaller than a window has one window, from its start."""
+    inside the extent; one that is smaller than a window has one window, from its start.
+
+    ``block``: only those of them that touch it.
+    """
+    around = block or extent
+    rows = _starts(extent.row_off, extent.height, size, stride)
+    cols = _starts(extent.col_off, extent.width, size, stride)
+    cols = _touching(cols, size, around.col_off, around.width)
     return [
         Window(col, row, size, size)
-        for row in _starts(extent.row_off, extent.height, size, stride)
-        for col in _starts(extent.col_off, extent.width, size, stride)
+        for row in _touching(rows, size, around.row_off, around.height)
+        for col in cols
     ]
 
 
 def _starts(start: int, length: int, size: int, stride: int) -> list[int]:
     last = start + max(0, length - size)
     return [*range(start, last, stride), last]
+
+
+def _touching(starts: Sequence[int], size: int, begin: int, length: int) -> list[int]:
+    return [start for start in starts if begin - size < start < begin + length]
 
 
 def random(extent: Window, size: int, count: int, generator: np.random.Generator) -> list[Window]:

@@ -107,15 +107,7 @@ class SemanticSegmentation(Task):
         the same windows in the same order, whatever the blocks."""
         size = self.config.chip_size
         stride = self.predict.stride or max(1, size // 2)
-        right, bottom = block.col_off + block.width, block.row_off + block.height
-        return [
-            window
-            for window in slide(extent, size, stride)
-            if window.col_off < right
-            and window.row_off < bottom
-            and window.col_off + size > block.col_off
-            and window.row_off + size > block.row_off
-        ]
+        return slide(extent, size, stride, block)
 
     def display_windows(self, extent: Window) -> Sequence[Window]:
         return blocks(extent, _TILE)
