@@ -35,6 +35,7 @@ PROBABILITY_STEPS: Final = 254
 TILE: Final = 512
 """Height and width of the tiles of files and parts."""
 
+_COPY_CACHE_BYTES: Final = 32 << 20
 _DRAWN_AS: Final = ("red", "green", "blue", "alpha")
 
 
@@ -226,6 +227,7 @@ def _source(band: ET.Element, part: Part, number: int, table: str | None = None)
 
 
 def _copy_as_cog(vrt: ET.Element, path: Path, resampling: str) -> None:
+    import rasterio
     import rasterio.shutil
 
     from rv_pipeline.rasters import gdal_session
@@ -241,7 +243,8 @@ def _copy_as_cog(vrt: ET.Element, path: Path, resampling: str) -> None:
     mosaic = path.with_name(f".{path.name}.vrt")
     try:
         ET.ElementTree(vrt).write(mosaic, encoding="utf-8")
-        with gdal_session():
+        # Each block is read once: a large cache would only fill up with the mosaic's.
+        with gdal_session(), rasterio.Env(GDAL_CACHEMAX=_COPY_CACHE_BYTES):
             rasterio.shutil.copy(mosaic, path, driver="COG", **options)
     finally:
         mosaic.unlink(missing_ok=True)
