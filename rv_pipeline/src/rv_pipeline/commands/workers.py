@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
@@ -174,7 +176,9 @@ def _start(work: Work[Any, Any], kernel: KernelSpec, count: Synchronized[int], s
     def worker() -> Worker[Any, Any]:
         if not made:
             surroundings = Surroundings(Kernel.from_spec(kernel), tick, stop.is_set)
-            made.append(work.make(*work.arguments, surroundings).__enter__())
+            begun = work.make(*work.arguments, surroundings)
+            made.append(begun.__enter__())
+            atexit.register(begun.__exit__, None, None, None)
         return made[0]
 
     _worker = worker
@@ -182,7 +186,22 @@ def _start(work: Work[Any, Any], kernel: KernelSpec, count: Synchronized[int], s
 
 def _do(block: Any) -> Any:
     assert _worker is not None
-    return _worker()(block)
+    try:
+        return _worker()(block)
+    except Exception as error:
+        if _travels(error):
+            raise
+        raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def _travels(error: Exception) -> bool:
+    """Whether an error survives the way to another process; not every class's does, and the pool
+    would take the worker for dead."""
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # it was made right here
+    except Exception:  # noqa: BLE001  # whatever a third party's class raises
+        return False
+    return True
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,61 @@
+"""Work that several processes share: what a worker says reaches the parent, and it tidies up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import os
+import sys
+from pathlib import Path
+from rv_core import Kernel
+from rv_pipeline.commands.workers import Work, do_blocks
+
+class Failure(Exception):
+    def __init__(self, code, text):
+        super().__init__(f"{code}: {text}")
+
+class Worker:
+    def __init__(self, around): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): Path(f"closed-{os.getpid()}").touch()
+    def __call__(self, block):
+        if block == "fail":
+            raise Failure(3, "the disk is on fire")
+        return os.getpid()
+
+if __name__ == "__main__":
+    done = do_blocks(
+        Work("CHIP", Worker, ()), sys.argv[1:], 2, Kernel(plugins=[]),
+        on_tick=lambda n: None, should_stop=lambda: False,
+    )
+    print(*done)
+"""
+
+
+def in_two_processes(folder: Path, *blocks: str) -> subprocess.CompletedProcess[str]:
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), *blocks]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.slow
+def test_what_a_worker_keeps_open_is_closed_in_its_process(tmp_path: Path) -> None:
+    done = in_two_processes(tmp_path, "a", "b", "c", "d")
+    assert {f"closed-{pid}" for pid in done.stdout.split()} <= {p.name for p in tmp_path.iterdir()}
+
+
+@pytest.mark.slow
+def test_an_error_that_cannot_travel_still_says_what_went_wrong(tmp_path: Path) -> None:
+    """An exception whose constructor takes something else than its message cannot be unpickled,
+    which looked as though the worker had died of hunger for memory."""
+    failed = in_two_processes(tmp_path, "a", "fail", "b")
+    assert failed.returncode != 0
+    assert failed.stderr.splitlines()[-1] == "RuntimeError: Failure: 3: the disk is on fire"
