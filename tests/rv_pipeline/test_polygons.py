@@ -146,6 +146,7 @@ def test_small_ones_are_left_out_or_become_part_of_their_neighbour(
     assert areas() == [4, 99]
     assert areas(sieve=3) == [4, 100]
     assert areas(sieve=5) == [100]
+    assert areas(sieve=10_000) == areas()  # more than there are: no group is large enough to take
     assert areas(min_area=5) == [99]
     assert areas(min_area=1.1, min_area_units="m2") == [99]  # a pixel is 0.25 square metres
     assert areas(min_area=0.9, min_area_units="m2") == [4, 99]

@@ -294,6 +294,20 @@ def test_a_model_that_says_something_else_is_told_so(
         predict(task_with(), opened(), tmp_path / "out", kernel, lambda _: odd)
 
 
+@pytest.mark.parametrize(
+    ("odd", "message"),
+    [
+        (PixelLabels(None, np.full((32, 32, 2), np.nan, np.float32)), "are no numbers"),
+        (PixelLabels(np.full((32, 32), 7, np.uint8)), "predicts class 7, and there are 0 to 1"),
+    ],
+)
+def test_a_model_that_makes_no_sense_is_not_taken_for_the_first_class(
+    opened: MakeScene, kernel: Kernel, tmp_path: Path, odd: PixelLabels, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        predict(task_with(), opened(), tmp_path / "out", kernel, lambda _: odd)
+
+
 def test_polygons_of_a_picture_cannot_be_measured_and_it_is_said_before_the_run(
     opened: MakeScene, kernel: Kernel, tmp_path: Path
 ) -> None:

@@ -190,6 +190,7 @@ def _read(dataset: Any, tile: Window, sieve: int) -> NDArray[np.uint8]:
     if margin:
         from rasterio.features import sieve as sieved
 
+        sieve = min(sieve, ids.size)  # GDAL takes no more; it changes nothing
         ids = sieved(ids, sieve, mask=ids != UNLABELLED, connectivity=4)
     rows = slice(tile.row_off - top, tile.row_off - top + tile.height)
     return ids[rows, tile.col_off - left : tile.col_off - left + tile.width]

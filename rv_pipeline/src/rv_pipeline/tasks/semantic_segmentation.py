@@ -139,11 +139,21 @@ class SemanticSegmentation(Task):
         if label.probabilities is not None:
             shape = label.probabilities.shape
             if shape == (window.height, window.width, count):
+                if not np.isfinite(label.probabilities.sum()):
+                    raise ModelError(
+                        "the model predicts probabilities that are no numbers",
+                        hint="its training may have diverged: try a lower learning rate",
+                    )
                 return Seen(window, label.probabilities, nodata)
         elif label.mask is not None:
             shape = label.mask.shape
             if shape == (window.height, window.width):  # each window has a vote
                 unsaid = label.mask == UNLABELLED
+                if ((label.mask >= count) & ~unsaid).any():
+                    raise ModelError(
+                        f"the model predicts class {label.mask[~unsaid].max()}, and there are 0 to "
+                        f"{count - 1}"
+                    )
                 votes = (label.mask[:, :, None] == np.arange(count)).astype(np.float32)
                 return Seen(window, votes, unsaid if nodata is None else unsaid | nodata)
         raise ModelError(
