@@ -157,6 +157,17 @@ def test_experiments_that_share_a_key_must_agree(experiment: Make, kernel: Kerne
         run([one, other], kernel=kernel)
 
 
+def test_what_experiments_share_must_be_made_from_the_same(
+    experiment: Make, kernel: Kernel
+) -> None:
+    """Predictions of two models cannot lie in one place, though they are asked for alike."""
+    one = experiment(id="a", predict_key="maps")
+    more = {"key": "TOY_CLASSIFICATION", "num_steps": 99}
+    other = experiment(id="b", predict_key="maps", backend=more)
+    with pytest.raises(ConfigError, match=r"share the predict output 'maps'.*TRAIN: .*60 -> 99"):
+        run([one, other], kernel=kernel)
+
+
 def test_an_input_that_is_missing_is_noticed_before_anything_runs(
     experiment: Make, kernel: Kernel, tmp_path: Path
 ) -> None:

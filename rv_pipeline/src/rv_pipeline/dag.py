@@ -196,14 +196,28 @@ def _fingerprint(step: Step, inputs: Mapping[str, str], kernel: Kernel) -> Finge
 
 
 def _check_shared(step: Step, kernel: Kernel) -> None:
-    """Raises `ConfigError` where the experiments of a step are not of one mind."""
+    """Raises `ConfigError` where the experiments of a step are not of one mind: about its options,
+    or about those of a command upstream of which each has an output of its own."""
     first, *others = step.experiments
-    config = step.command.config(first, kernel)
     for other in others:
-        changes = differences(Fingerprint(config), Fingerprint(step.command.config(other, kernel)))
-        if changes:
+        for name in _ancestry(step.command.name):
+            if name != step.command.name and first.output_uri(name) == other.output_uri(name):
+                continue
+            one, another = (COMMANDS[name].config(e, kernel) for e in (first, other))
+            changes = differences(Fingerprint(one), Fingerprint(another))
+            if not changes:
+                continue
+            made_from = "" if name == step.command.name else f" its {name.upper()}:"
             raise ConfigError(
                 f"experiments {first.id!r} and {other.id!r} share the {step.command.name} output "
-                f"{step.key!r}, but differ in {describe(changes)}",
+                f"{step.key!r}, but differ in{made_from} {describe(changes)}",
                 hint=f"give one of them another {step.command.name}_key",
             )
+
+
+def _ancestry(name: str) -> list[str]:
+    """A command and all those that it needs, itself first."""
+    names = [name]
+    for needed in names:
+        names += [n for n in COMMANDS[needed].upstream if n not in names]
+    return names
