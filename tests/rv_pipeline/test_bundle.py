@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,22 @@ def test_what_is_no_bundle_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert "damaged" in refusal(tmp_path / "z.zip")
     with pytest.raises(NotFoundError):
         Predictor(tmp_path / "gone.zip")
+
+
+def test_a_bundle_that_was_damaged_on_its_way_is_refused(bundle: Path, tmp_path: Path) -> None:
+    data = bytearray(bundle.read_bytes())
+    start = data.index(b"bundle.json") + len("bundle.json")
+    data[start : start + 40] = bytes(255 - byte for byte in data[start : start + 40])
+    (tmp_path / "flipped.zip").write_bytes(data)
+    assert "damaged" in refusal(tmp_path / "flipped.zip")
+
+
+@pytest.mark.parametrize("name", ["model/model.json", "model/model.json/more"])
+def test_a_bundle_whose_members_are_in_each_others_way_is_refused(bundle: Path, name: str) -> None:
+    with warnings.catch_warnings(), zipfile.ZipFile(bundle, "a") as archive:
+        warnings.simplefilter("ignore", UserWarning)  # a name is there twice
+        archive.writestr(name, "x")
+    assert "damaged" in refusal(bundle)
 
 
 def test_an_image_that_does_not_fit_the_model_leaves_no_result(

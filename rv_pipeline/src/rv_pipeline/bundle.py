@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -37,6 +38,8 @@ VERSION: Final = 1
 MAX_BUNDLE_BYTES: Final = 16 << 30
 _MAX_INFO_BYTES: Final = 64 << 20
 _CHUNK: Final = 1 << 20
+_BROKEN: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What zipfile raises for members that are damaged, packed in an unknown way or encrypted."""
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same content makes the same file
 _COMPRESSED: Final = (".json", ".txt", ".csv", ".pbtxt", ".yaml", ".config")
 
@@ -140,7 +143,7 @@ def read_info(path: Path, where: str) -> BundleInfo:
             raise ModelError(f"{where} is damaged: {INFO_NAME} has {member.file_size} bytes")
         try:
             data = json.loads(archive.read(member))
-        except (ValueError, zipfile.BadZipFile, OSError) as error:
+        except (ValueError, OSError, *_BROKEN) as error:
             raise _damaged(where, error) from error
         if not isinstance(data, dict):
             raise ModelError(f"{where} is damaged: {INFO_NAME} is not a mapping")
@@ -167,12 +170,12 @@ def unpack(path: Path, folder: Path, where: str, max_bytes: int = MAX_BUNDLE_BYT
             )
         for member in members:
             target = folder / member.filename
-            target.parent.mkdir(parents=True, exist_ok=True)
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 # zipfile reads no more than the size declared, and checks it and the CRC.
                 with archive.open(member) as source, target.open("xb") as sink:
                     shutil.copyfileobj(source, sink, _CHUNK)
-            except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+            except (FileExistsError, NotADirectoryError, *_BROKEN) as error:
                 raise _damaged(where, error) from error
 
 
