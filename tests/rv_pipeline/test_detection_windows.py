@@ -102,9 +102,12 @@ def test_the_grid_covers_the_scene_and_stays_inside() -> None:
 def test_a_chip_around_each_label_holds_it_whole_inside_the_scene(seed: int, count: int) -> None:
     found = scattered(count, seed)
     windows, missed = chooser(found).around_labels(None, draw(seed))
-    assert (len(windows), missed) == (count, 0)
-    for number, w in enumerate(windows):
-        assert geometry.ioa(found.boxes[[number]], w)[0] == pytest.approx(1)
+    assert missed == 0
+    assert len(set(windows)) == len(windows) <= count  # one may do for two labels
+    shares = np.stack([geometry.ioa(found.boxes, w) for w in windows])
+    np.testing.assert_allclose(shares.max(axis=0), 1)
+    assert (shares.max(axis=1) > 0.999).all()
+    for w in windows:
         assert 0 <= w.col_off <= 400
         assert 0 <= w.row_off <= 300
 
