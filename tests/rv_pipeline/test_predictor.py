@@ -14,6 +14,7 @@ import pytest
 import rasterio
 from click.testing import CliRunner
 from rv_pipeline.cli import predict
+from rv_pipeline.cli._predict import _targets
 
 from rv_core import ConfigError, Kernel, ModelError, UnknownKeyError
 from rv_pipeline import (
@@ -149,3 +150,48 @@ def test_a_model_that_knows_other_classes_is_refused(bundle: str, tmp_path: Path
             new.writestr(name, text)
     with pytest.raises(ModelError, match="knows the classes roof, grass"):
         Predictor("other.zip")
+
+
+def test_an_image_is_not_written_over_by_what_is_found_in_it(
+    bundle: str, scene: Draw, tmp_path: Path
+) -> None:
+    image = Path(scene("x", seed=8).raster.uris[0])
+    before = image.read_bytes()
+    (tmp_path / "link.tif").symlink_to(image)
+    with Predictor(bundle) as predictor:
+        for out in (image, f"file://{image}", tmp_path / "link.tif"):
+            with pytest.raises(ConfigError, match=r"over the image .*x\.tif"):
+                predictor.predict(image, out)
+    assert image.read_bytes() == before
+
+
+def test_a_folder_is_no_name_for_a_result(
+    bundle: str, scene: Draw, tmp_path: Path, kernel: Kernel
+) -> None:
+    image = scene("x", seed=8, size=64).raster.uris[0]
+    (tmp_path / "made").mkdir()
+    with Predictor(bundle) as predictor:
+        with pytest.raises(ConfigError, match="made is a folder"):
+            predictor.predict(image, tmp_path / "made")
+        with pytest.raises(ConfigError, match="names no file"):
+            predictor.predict(image, "made/")
+    assert not [*tmp_path.glob("made*.json"), *(tmp_path / "made").iterdir()]
+    result = CliRunner().invoke(predict, [bundle, image, "made"], obj=kernel)
+    assert result.exit_code == 0, result.exception
+    assert sorted(p.name for p in (tmp_path / "made").iterdir()) == ["x.geojson", "x.stac.json"]
+
+
+def test_the_item_beside_a_result_names_it_as_it_is_called(
+    bundle: str, scene: Draw, tmp_path: Path
+) -> None:
+    image = scene("x", seed=8, size=64).raster.uris[0]
+    with Predictor(bundle) as predictor:
+        predictor.predict(image, tmp_path / "roofs.json")
+    item = json.loads((tmp_path / "roofs.stac.json").read_text())
+    assert [asset["href"] for asset in item["assets"].values()] == ["./roofs.json"]
+
+
+def test_results_are_named_after_images_and_not_after_signatures() -> None:
+    images = ("https://host/a.v2.tif?sig=x/y.z", "s3://bucket/b?.tif", "here/c.tif")
+    found = _targets(images, "made/", ".geojson")
+    assert list(found.values()) == ["made/a.v2.geojson", "made/b?.geojson", "made/c.geojson"]

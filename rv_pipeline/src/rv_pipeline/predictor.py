@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -84,7 +83,8 @@ class Predictor:
         boxes or pixels it has.
 
         ``image_uri``: several files make a mosaic. ``out_uri``: of the main file; what else there
-        is goes beside it, under names that start like it. ``crs``: ``image`` or ``EPSG:4326``; as
+        is goes beside it, under names that start like it; raises `ConfigError` where that is a
+        folder, or the image itself. ``crs``: ``image`` or ``EPSG:4326``; as
         the bundle's experiment had it, if not given. The image is read like the training scenes:
         the same bands, transformers and statistics, unless ``channel_order`` names other bands,
         from 0 on, or ``update_stats`` takes the statistics from this image.
@@ -92,14 +92,15 @@ class Predictor:
         from rv_pipeline.commands._predict_blocks import ScenePredictor
         from rv_pipeline.commands.predict import predict_scenes
         from rv_pipeline.commands.workers import Work
+        from rv_pipeline.label_stores.stac import ITEM_SUFFIX, rename_asset
 
         out = os.fspath(out_uri)
-        self.kernel.filesystem(out, "w")  # before the work: can it be written at all?
-        place, name = posixpath.split(out.replace(os.sep, "/"))
+        place, name = _split(out)
         stem = PurePosixPath(name).stem
-        if not stem:
+        if not name:
             raise ConfigError(f"{out!r} names no file to write to", hint="give it a name")
         scene = self._scene(stem, image_uri, channel_order)
+        self._check_out(out, scene.raster.uris)
         task = self.task
         if crs is not None:
             predict = attrs.evolve(task.predict, crs=crs)
@@ -113,10 +114,29 @@ class Predictor:
             work = Work("PREDICT", ScenePredictor, (task, self._model, stats))
             count = predict_scenes(work, task, [scene], stats, made, self.kernel, context)
             main = made / f"{stem}{task.suffix}"
+            if name != main.name:
+                rename_asset(made / f"{stem}{ITEM_SUFFIX}", main.name, name)
             for file in sorted(made.iterdir(), key=lambda file: file == main):  # the main one last
                 target = name if file == main else file.name
-                self.kernel.files.copy(str(file), posixpath.join(place, target))
+                self.kernel.files.copy(str(file), f"{place}{target}")
         return count
+
+    def _check_out(self, out: str, images: Sequence[str]) -> None:
+        """Raises, before the work, for a place that cannot be written or should not be."""
+        files = self.kernel.files
+        local = self.kernel.filesystem(out, "w").is_local
+        there = local and files.file_exists(out)
+        if there and not files.file_exists(out, include_dir=False):
+            raise ConfigError(f"{out} is a folder", hint="give the name of a file in it")
+        for image in images:
+            same = image == out
+            if there and self.kernel.filesystem(image).is_local and files.file_exists(image):
+                same = files.local_path(out).samefile(files.local_path(image))
+            if same:
+                raise ConfigError(
+                    f"the result would be written over the image {image}",
+                    hint="give it another name or folder",
+                )
 
     def config(self) -> dict[str, Any]:
         """What the bundle predicts, with what and how it reads images; JSON-able."""
@@ -165,3 +185,12 @@ class Predictor:
         config = cls.Config.from_dict(fields)
         model = Path(self._folder.name) / MODEL_FOLDER / self.info.model
         return cls(config, self.kernel).load_model(str(model))
+
+
+def _split(uri: str) -> tuple[str, str]:
+    """The folder of a file, up to the slash that ends it, and the name."""
+    scheme, mark, path = uri.rpartition("://")
+    if not mark:
+        path = path.replace(os.sep, "/")
+    folder, slash, name = path.rpartition("/")
+    return f"{scheme}{mark}{folder}{slash}", name

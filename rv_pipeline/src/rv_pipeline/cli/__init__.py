@@ -122,8 +122,8 @@ def preview(kernel: Any, /, **options: Any) -> None:
 def predict(kernel: Any, /, **options: Any) -> None:
     """Predict IMAGE with BUNDLE and write the result to OUT; each is a path or a URI.
 
-    Several images go into the folder OUT, as does one where OUT ends in a slash; the results are
-    named after the images.
+    Several images go into the folder OUT, as does one where OUT is a folder or ends in a slash;
+    the results are named after the images.
     """
     from rv_pipeline.cli._predict import predict_images
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import time
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -50,15 +52,23 @@ def predict_images(
 
 def _targets(images: tuple[str, ...], out: str, suffix: str) -> dict[str, str]:
     """Where the result of each image goes."""
-    if len(images) == 1 and not out.endswith("/"):
+    slashes = f"/{os.sep}"
+    if len(images) == 1 and out[-1:] not in slashes and not Path(out).is_dir():
         return {images[0]: out}
-    targets = {i: f"{out.rstrip('/')}/{PurePosixPath(i).stem}{suffix}" for i in images}
+    targets = {i: f"{out.rstrip(slashes)}/{_stem(i)}{suffix}" for i in images}
     if len(set(targets.values())) < len(images):
         raise ConfigError(
             "two of the images have the same name, and their results would too",
             hint="predict them one by one, each with an OUT of its own",
         )
     return targets
+
+
+def _stem(image: str) -> str:
+    """The name of an image without its extension; a signature in a query is no part of it."""
+    if image.startswith(("http://", "https://")):
+        return PurePosixPath(urlsplit(image).path).stem
+    return PurePosixPath(image.replace(os.sep, "/")).stem
 
 
 def _bands(text: str) -> list[int]:

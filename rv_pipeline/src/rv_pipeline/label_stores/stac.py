@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COG: Final = "image/tiff; application=geotiff; profile=cloud-optimized"
 GEOJSON: Final = "application/geo+json"
+ITEM_SUFFIX: Final = ".stac.json"
 
 _WGS84: Final = "EPSG:4326"
 _STEPS: Final = 21  # points on each side of a footprint, which bends in another CRS
@@ -101,10 +102,24 @@ def write_item(
         item.add_asset(asset.key, made)
     if any(name.startswith("raster:") for a in assets for band in a.bands for name in band):
         item.stac_extensions.append(_RASTER)
-    path = folder / f"{stem}.stac.json"
-    data = item.to_dict(include_self_link=False, transform_hrefs=False)
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path = folder / f"{stem}{ITEM_SUFFIX}"
+    _write(path, item.to_dict(include_self_link=False, transform_hrefs=False))
     return path
+
+
+def rename_asset(path: Path, old: str, new: str) -> None:
+    """Say in a local item, if it is there, that the file ``old`` beside it is called ``new``."""
+    if not path.is_file():
+        return
+    item = json.loads(path.read_text(encoding="utf-8"))
+    for asset in item["assets"].values():
+        if asset["href"] == f"./{old}":
+            asset["href"] = f"./{new}"
+    _write(path, item)
+
+
+def _write(path: Path, item: dict[str, Any]) -> None:
+    path.write_text(json.dumps(item, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 _RASTER: Final = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
