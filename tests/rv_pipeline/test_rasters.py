@@ -389,3 +389,19 @@ def test_a_16_bit_scene_with_one_band(shared_data: Path, kernel: Kernel) -> None
     assert nodata is not None
     assert nodata.sum() == 100 * 100 - 50 * 50
     np.testing.assert_array_equal(beyond[:50, :50], inside[850:, 850:])
+
+
+def test_reading_a_file_looks_for_no_credentials(
+    write: Write, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """rasterio would, at every window, where boto3 is installed."""
+    from rasterio.session import AWSSession
+
+    path = write("a.tif", pixels_of())
+
+    def asked(self: object, *arguments: object, **named: object) -> None:
+        raise AssertionError("credentials were looked for")
+
+    monkeypatch.setattr(AWSSession, "__init__", asked)
+    raster = RasterSource.open(RasterConfig.of(path), kernel)
+    assert raster.read(raster.extent)[0].any()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import rasterio
 from rasterio.errors import RasterioError
+from rasterio.session import DummySession
 
 BLOCK_CACHE_BYTES: Final = 128 << 20
 """Of decoded blocks per process; GDAL's own default is a share of the machine's memory."""
@@ -20,6 +21,9 @@ READ_ERRORS: Final = (RasterioError, OSError, ValueError)
 _USUAL: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_PAM_ENABLED": "YES"}
 """What is said otherwise for remote files. On the main thread, GDAL's options are those of the
 whole process: said on each thread, they hold for local files that others open meanwhile."""
+
+_NO_CREDENTIALS: Final = DummySession()
+"""Where boto3 is installed, rasterio would look for those of AWS each time, over the network too."""
 
 _thread = threading.local()
 
@@ -39,7 +43,7 @@ def gdal_session() -> Iterator[None]:
         options[name] = os.environ.get(name, usual)
     if "GDAL_CACHEMAX" not in os.environ:
         options["GDAL_CACHEMAX"] = BLOCK_CACHE_BYTES  # rasterio takes bytes, GDAL's variable MB
-    with rasterio.Env(**options):
+    with rasterio.Env(_NO_CREDENTIALS, **options):
         _thread.inside = True
         try:
             yield
