@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import attrs
+from rv_core.local_files import is_local, path_of
 
 from rv_core import ConfigError, Context, Kernel, OnProgress, ignore_progress
 from rv_pipeline.bundle import (
@@ -123,15 +124,15 @@ class Predictor:
 
     def _check_out(self, out: str, images: Sequence[str]) -> None:
         """Raises, before the work, for a place that cannot be written or should not be."""
-        files = self.kernel.files
-        local = self.kernel.filesystem(out, "w").is_local
-        there = local and files.file_exists(out)
-        if there and not files.file_exists(out, include_dir=False):
+        self.kernel.filesystem(out, "w")
+        target = Path(path_of(out)) if is_local(out) else None
+        if target is not None and target.is_dir():
             raise ConfigError(f"{out} is a folder", hint="give the name of a file in it")
         for image in images:
             same = image == out
-            if there and self.kernel.filesystem(image).is_local and files.file_exists(image):
-                same = files.local_path(out).samefile(files.local_path(image))
+            if target is not None and target.exists() and is_local(image):
+                source = Path(path_of(image))
+                same = source.exists() and source.samefile(target)
             if same:
                 raise ConfigError(
                     f"the result would be written over the image {image}",
