@@ -16,7 +16,15 @@ from rv_pipeline.commands import _chip_blocks
 from rv_pipeline.runners.local import RunOptions
 
 from rv_core import ChipManifest, DataError, Kernel
-from rv_pipeline import CellOptions, ChipOptions, DatasetConfig, Experiment, SceneConfig, run
+from rv_pipeline import (
+    CellOptions,
+    ChipClassificationConfig,
+    ChipOptions,
+    DatasetConfig,
+    Experiment,
+    SceneConfig,
+    run,
+)
 
 Make = Callable[..., Experiment]
 
@@ -177,3 +185,14 @@ def test_labels_lie_where_the_pixels_are(experiment: Make, kernel: Kernel) -> No
     assert sorted(map(tuple, places.tolist())) == [
         (r, c) for r in range(0, 128, 16) for c in range(0, 128, 16)
     ]
+
+
+def test_there_are_as_many_random_chips_as_were_asked_for(experiment: Make, kernel: Kernel) -> None:
+    """A scene that hardly holds more than one chip gives the same one again."""
+    cells = CellOptions(size=127, background_class="ground", infer_cells=True)
+    made = experiment(
+        task=ChipClassificationConfig(classes=["roof", "ground"], cells=cells),
+        chip=ChipOptions(windows="random", chips_per_scene=50),
+    )
+    run(made, ["analyze", "chip"], kernel=kernel)
+    assert chips(made, kernel).count("train") == 50

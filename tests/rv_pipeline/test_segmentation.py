@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import attrs
 import numpy as np
 import pytest
 import rasterio
@@ -384,6 +385,22 @@ def test_an_experiment_finds_the_roofs_and_its_bundle_does_too(
         rasterio.open(predicted / "south.tif") as b,
     ):
         np.testing.assert_array_equal(again.read(), b.read())
+
+
+@pytest.mark.slow
+def test_scenes_whose_files_would_be_the_same_are_told_apart(
+    segmentation: Callable[..., Experiment], kernel: Kernel, tmp_path: Path
+) -> None:
+    """The scene ``a`` in colors is ``a-rgb.tif``, and so would be the classes of ``a-rgb``."""
+    north, south = (s.raster for s in segmentation().dataset.scenes)
+    scenes = (SceneConfig(id="a", raster=north), SceneConfig(id="a-rgb", raster=south))
+    made = segmentation(
+        dataset=attrs.evolve(segmentation().dataset, validation=(), test=scenes),
+        predict=SegmentationPredictOptions(rgb=True),
+    )
+    with pytest.raises(ConfigError, match=r"'a-rgb' and those of another .* in a-rgb\.tif"):
+        run(made, ["analyze", "chip", "train", "predict"], kernel=kernel)
+    assert not (tmp_path / "out/predict/roofs/a-rgb.tif").exists()
 
 
 @pytest.mark.slow

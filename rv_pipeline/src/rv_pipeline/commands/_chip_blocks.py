@@ -165,21 +165,23 @@ class Cutter:
 
     def _cut(self, block: Block, scene: Scene) -> tuple[ShardInfo, ...]:
         labels = self._task.label(scene, block.windows)
-        labelled = {
-            window: label
+        # Of windows that are drawn at random, one may be there twice: it is two chips.
+        labelled = [
+            (window, label)
             for window, label in zip(block.windows, labels, strict=True)
             if label is not None
-        }
+        ]
+        reads = read_windows(scene.raster, (window for window, _ in labelled))
         writer: ChipWriter | None = None
         try:
-            for window, pixels, nodata in read_windows(scene.raster, labelled):
+            for (_, truth), (window, pixels, nodata) in zip(labelled, reads, strict=True):
                 if nodata is not None and nodata.all():
                     continue
                 if writer is None:
                     writer = self._backend.chip_writer(
                         self._chips_uri, block.split, block.shard, self._spec
                     )
-                label = _without(nodata, labelled[window])
+                label = _without(nodata, truth)
                 sample = ChipSample(pixels, label, window, block.scene.id, nodata)
                 if block.split == "train":
                     sample = augment(sample, self._augmentors, self._task.chip.seed)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 
+from rv_core import ConfigError
 from rv_pipeline.commands._predict_blocks import Block, ScenePredictor, plan_blocks
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.command import Command, Job, Result
@@ -121,8 +122,25 @@ def predict_scenes(
             for number, (config, blocks) in enumerate(zip(bare, plans, strict=True)):
                 counted.message = f"{config.id} ({number + 1}/{len(bare)})"
                 found = [next(done) for _ in blocks]
+                made = Path(parts) / f"{number}-made"
+                made.mkdir()
                 with about(config.id), open_scene(config, kernel, stats=stats) as scene:
-                    units += task.write_predictions(folder, config.id, scene, found, kernel)
+                    units += task.write_predictions(made, config.id, scene, found, kernel)
+                _move(made, folder, config.id)
                 for part in found:
                     part.path.unlink(missing_ok=True)
     return units
+
+
+def _move(made: Path, folder: Path, scene_id: str) -> None:
+    """Move the files of a scene to those of the others. Raises `ConfigError` where the ids of two
+    scenes lead to one file: ``a`` with its colors in ``a-rgb.tif``, and a scene ``a-rgb``."""
+    for path in sorted(made.iterdir()):
+        target = folder / path.name
+        if target.exists():
+            raise ConfigError(
+                f"the predictions of scene {scene_id!r} and those of another would both be in "
+                f"{path.name}",
+                hint="give one of the scenes another id",
+            )
+        path.rename(target)
