@@ -391,17 +391,18 @@ def test_a_16_bit_scene_with_one_band(shared_data: Path, kernel: Kernel) -> None
     np.testing.assert_array_equal(beyond[:50, :50], inside[850:, 850:])
 
 
-def test_reading_a_file_looks_for_no_credentials(
+def test_reading_a_window_looks_for_no_credentials(
     write: Write, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """rasterio would, at every window, where boto3 is installed."""
-    from rasterio.session import AWSSession
+    """rasterio would, each time, where the environment has some of Amazon's."""
+    from rasterio.session import Session
 
-    path = write("a.tif", pixels_of())
+    raster = RasterSource.open(RasterConfig.of(write("a.tif", pixels_of())), kernel)
 
-    def asked(self: object, *arguments: object, **named: object) -> None:
+    def asked(*arguments: object, **named: object) -> None:
         raise AssertionError("credentials were looked for")
 
-    monkeypatch.setattr(AWSSession, "__init__", asked)
-    raster = RasterSource.open(RasterConfig.of(path), kernel)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    monkeypatch.setattr(Session, "from_environ", asked)
     assert raster.read(raster.extent)[0].any()
