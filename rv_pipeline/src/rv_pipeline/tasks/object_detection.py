@@ -132,11 +132,10 @@ class ObjectDetection(Task):
     def predict_windows(self, extent: Window, block: Window) -> Sequence[Window]:
         """Those that start in the block: each window belongs to one block."""
         size = self.config.chip_size
-        right, bottom = block.col_off + block.width, block.row_off + block.height
         return [
             window
-            for window in slide(extent, size, _stride(self.predict.stride, size))
-            if block.col_off <= window.col_off < right and block.row_off <= window.row_off < bottom
+            for window in slide(extent, size, _stride(self.predict.stride, size), block)
+            if window.col_off >= block.col_off and window.row_off >= block.row_off
         ]
 
     def write_part(
