@@ -203,7 +203,7 @@ def test_an_image_that_does_not_fit_the_model_leaves_no_result(
     out = tmp_path / "p.geojson"
     out.write_text("earlier")
     with Predictor(bundle, kernel) as predictor:
-        with pytest.raises(DataError, match="1 bands, the model was trained on 3"):
+        with pytest.raises(DataError, match="with 1 band, the model was trained on 3"):
             predictor.predict(tmp_path / "gray.tif", out)
         with pytest.raises((DataError, ConfigError, NotFoundError)):
             predictor.predict(tmp_path / "gone.tif", out)

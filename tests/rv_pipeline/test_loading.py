@@ -179,7 +179,7 @@ def test_a_typo_in_yaml_is_shown_with_its_line_and_a_close_match(
 
 def test_a_wrong_value_in_yaml_is_shown_with_its_line(tmp_path: Path) -> None:
     path = write(tmp_path, "e.yaml", YAML.replace("stride: 8", "stride: many"))
-    assert str(refusal(path)) == f"{path}:16: 'many' is not a whole number in chip.stride"
+    assert str(refusal(path)) == f"{path}:16: 'many' is not a whole number (in chip.stride)"
     path = write(tmp_path, "e.yaml", YAML.replace("id: roofs", "id: 7"))
     assert f"{path}:2: 7 is not text: put it in quotes" in str(refusal(path))
 
@@ -187,6 +187,13 @@ def test_a_wrong_value_in_yaml_is_shown_with_its_line(tmp_path: Path) -> None:
 def test_a_missing_key_in_yaml_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "e.yaml", YAML.replace("root_uri: out\n", ""))
     assert "the key 'root_uri' is missing" in str(refusal(path))
+    path = write(tmp_path, "e.yaml", YAML.replace("key: CHIP_CLASSIFICATION", "", 1))
+    assert "the key 'key' is missing in task" in str(refusal(path))
+
+
+def test_an_unknown_key_is_shown_with_its_whole_way(tmp_path: Path) -> None:
+    path = write(tmp_path, "e.yaml", YAML.replace("stride: 8", "strid: 8"))
+    assert str(refusal(path)) == f"{path}:16: unknown key 'strid' in chip"
 
 
 def test_malformed_yaml_and_doubled_keys_are_shown_with_their_line(tmp_path: Path) -> None:

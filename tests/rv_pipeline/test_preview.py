@@ -74,6 +74,7 @@ def test_a_preview_is_a_page_and_pictures_once_for_the_same_chips(
     ]
     html = Path("look/short/preview.html").read_text("utf-8")
     assert "EPSG:32633" in html and "Windows: 64" in html
+    assert html.index("what it is<") < html.index("state<")  # as the cells below them
     assert not (tmp_path / "out").exists()  # nothing has run
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[1][:4] == ["short", "train", "north", "ok"]

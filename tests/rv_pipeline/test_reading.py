@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rv_pipeline.commands.reading import ahead, read_windows, strips
+from rv_pipeline.commands.reading import about, ahead, read_windows, strips
 from rv_pipeline.windows import grid
 
-from rv_core import Kernel, Window
+from rv_core import DataError, Kernel, Window
 from rv_pipeline import SceneConfig, open_scene
 
 windows = st.lists(
@@ -80,3 +80,10 @@ def test_reading_ahead_works_while_the_reader_does() -> None:
     assert made == [0, 1, 2, 3]  # two wait in the queue, one for a place in it
     stream.close()
     assert not any(t.name == "rv-read-ahead" for t in threading.enumerate())
+
+
+def test_an_error_says_its_scene_even_where_the_id_is_part_of_another_word() -> None:
+    with pytest.raises(DataError, match=r"^scene 'a': train\.tif is damaged$"), about("a"):
+        raise DataError("train.tif is damaged")
+    with pytest.raises(DataError, match=r"^scene 'a' is small$"), about("a"):
+        raise DataError("scene 'a' is small")

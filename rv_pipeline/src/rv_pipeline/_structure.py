@@ -58,12 +58,13 @@ class StructureError(Exception):
         self.complaint = complaint
 
 
-def structure(data: Any, cls: type[T]) -> T:
-    """The config object that the data spells; raises `StructureError`."""
+def structure(data: Any, cls: type[T], path: Path = ()) -> T:
+    """The config object that the data spells; raises `StructureError`, with the whole way to what
+    is wrong where ``path`` is the way to the data."""
     try:
         return _converter().structure(data, cls)
     except Exception as error:
-        raise StructureError(_complaint(error, ())) from error
+        raise StructureError(_complaint(error, path)) from error
 
 
 @cache

@@ -31,7 +31,7 @@ class YamlSource:
 
     def error(self, path: Path, message: str, hint: str | None = None) -> ConfigError:
         """An error about the value at ``path``."""
-        inside = "" if not path or str(path[-1]) in message else f" in {spell(path)}"
+        inside = "" if not path or str(path[-1]) in message else f" (in {spell(path)})"
         return ConfigError(f"{self.name}:{self.line_of(path)}: {message}{inside}", hint=hint)
 
 

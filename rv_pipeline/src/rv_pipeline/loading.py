@@ -189,6 +189,10 @@ def _with_task(
     sections = {"task": "Config", "chip": "ChipOptions", "predict": "PredictOptions"}
     task = data.get("task")
     key = task.get("key") if isinstance(task, Mapping) else None
+    if isinstance(task, Mapping) and "key" not in task and "classes" in task:
+        raise source.error(
+            (*path, "task"), "the key 'key' is missing in task", "such as CHIP_CLASSIFICATION"
+        )
     if not isinstance(key, str):
         return dict(data)  # what is wrong with it is said in its turn
     try:
@@ -205,10 +209,10 @@ def _with_task(
 
 def _structured_at(path: ConfigPath, data: Any, cls: type[T], source: YamlSource) -> T:
     try:
-        return structure(data, cls)
+        return structure(data, cls, path)
     except StructureError as error:
         complaint = error.complaint
-        raise source.error(path + complaint.path, complaint.message, complaint.hint) from error
+        raise source.error(complaint.path, complaint.message, complaint.hint) from error
 
 
 def _at_line(error: RVError, path: ConfigPath, source: YamlSource) -> RVError:

@@ -133,7 +133,8 @@ class ScenePredictor:
             )
             if scene.raster.bands != self._model.bands:
                 raise DataError(
-                    f"{scene.raster.uri} has {scene.raster.bands} bands, the model was trained on "
+                    f"{scene.raster.uri} is read with {scene.raster.bands} "
+                    f"band{'' if scene.raster.bands == 1 else 's'}, the model was trained on "
                     f"{self._model.bands}",
                     hint="choose bands with channel_order",
                 )

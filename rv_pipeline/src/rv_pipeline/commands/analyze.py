@@ -50,7 +50,8 @@ class Analyze(Command):
         job.begin()
         job.output.write_json(STATS_NAME, data)
         job.keep_only([STATS_NAME])
-        return Result({"line": f"{len(experiment.dataset.train)} scenes"}, digest_of(data))
+        count = len(experiment.dataset.train)
+        return Result({"line": f"{count} scene{'s' if count > 1 else ''}"}, digest_of(data))
 
 
 def read_stats(output: Output) -> RasterStats:

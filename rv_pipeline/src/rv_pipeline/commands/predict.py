@@ -60,7 +60,8 @@ class Predict(Command):
         scenes = experiment.predicted_scenes
         # Predictions are made beside the output: a scene that fails leaves earlier ones alone.
         if not scenes:
-            logger.warning("there are no scenes to predict in %s", experiment.predict.splits)
+            splits = " and ".join(experiment.predict.splits)
+            logger.warning("there are no scenes to predict in %s", splits)
             job.publish(job.context.tmp_dir)
             return Result({"line": "no scenes"})
         stats = read_stats(job.upstream["analyze"])

@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from rv_core import DataError, Window
+from rv_core import ConfigError, DataError, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,10 +116,11 @@ def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
 
 @contextmanager
 def about(scene_id: str) -> Iterator[None]:
-    """Say in a `DataError` which scene it is about."""
+    """Say in a `DataError` or `ConfigError` which scene it is about."""
     try:
         yield
-    except DataError as error:
-        if scene_id in error.message:
+    except (DataError, ConfigError) as error:
+        if repr(scene_id) in error.message:
             raise
-        raise DataError(f"scene {scene_id!r}: {error.message}", hint=error.hint) from error
+        kind = DataError if isinstance(error, DataError) else ConfigError
+        raise kind(f"scene {scene_id!r}: {error.message}", hint=error.hint) from error

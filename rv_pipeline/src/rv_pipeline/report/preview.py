@@ -332,7 +332,7 @@ def _page(
     drawn = scenes[:MAX_SCENES]
     wrong = [s for s in scenes if s.failed]
     rows = [(s.view.id, s.split, s.line, "error" if s.failed else "can be read") for s in scenes]
-    overview = Table("Scenes", ("scene", "split", "state", "what it is"), rows)
+    overview = Table("Scenes", ("scene", "split", "what it is", "state"), rows)
     headline = f"{_counted(len(scenes), 'scene')}, without an error."
     if wrong:
         headline = f"{_counted(len(wrong), 'scene')} of {len(scenes)} with an error."

@@ -67,7 +67,10 @@ class SemanticSegmentation(Task):
     ) -> None:
         super().__init__(config, chip, predict)
         self._last: Truth | None = None
-        self._targets = [self.classes.id_of(name) for name in self.chip.target_classes]
+        try:
+            self._targets = [self.classes.id_of(name) for name in self.chip.target_classes]
+        except ConfigError as error:
+            raise ConfigError(f"chip.target_classes: {error.message}", hint=error.hint) from error
         self._outlines()  # a class that is not there is an error before any work
         size, stride = self.config.chip_size, self.predict.stride
         if stride is not None and stride > size:
