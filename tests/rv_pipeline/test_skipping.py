@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -69,6 +70,27 @@ def test_a_changed_option_reruns_what_depends_on_it(experiment: Make, kernel: Ke
         "eval": "done",
         "bundle": "done",
     }
+
+
+def test_another_color_trains_nothing_anew(experiment: Make, kernel: Kernel) -> None:
+    plain = experiment()
+    run(plain, kernel=kernel)
+    task = attrs.evolve(plain.task, classes={"roof": "#cc3311", "ground": "#bbbbbb"})
+    found = plan(attrs.evolve(plain, task=task), kernel)
+    assert found.keys() == {"predict", "eval", "bundle"}
+    assert found["predict"].startswith("changed: task.classes.classes[0].color")
+
+
+def test_how_a_raster_is_reached_and_nan_change_nothing(experiment: Make, kernel: Kernel) -> None:
+    def made(access: str) -> Experiment:
+        base = experiment()
+        raster = attrs.evolve(base.dataset.train[0].raster, nodata=math.nan, access=access)
+        train = attrs.evolve(base.dataset.train[0], raster=raster)
+        return attrs.evolve(base, dataset=attrs.evolve(base.dataset, train=train))
+
+    run(made("auto"), ["analyze", "chip"], kernel=kernel)
+    again = states(run(made("copy"), ["analyze", "chip"], kernel=kernel))
+    assert again == {"analyze": "skipped", "chip": "skipped"}
 
 
 def test_model_defaults_count_as_their_values(experiment: Make, kernel: Kernel) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _ABSENT = object()
 _SHOWN_DIFFERENCES = 3
 _SHOWN_CHARS = 60
+HOW = "how"
 IN_USE = ("ready", "loaded")
 """The statuses of keys that a plugin serves; a rival that is disabled or passed over does not."""
 
@@ -55,14 +57,19 @@ def digest_of(data: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Config objects as JSON-able data; a class's ``type`` tag is kept."""
+    """Config objects as JSON-able data; a class's ``type`` tag is kept. Fields that say how a thing
+    is done, and not what comes of it (`HOW` in their metadata), are left out."""
     if isinstance(value, ClassMap):
         return value.to_dict()
     if isinstance(value, BackendConfig):
         return value.to_dict()
     if attrs.has(type(value)):
         tag = getattr(type(value), "type", None)
-        fields = {f.name: plain(getattr(value, f.name)) for f in attrs.fields(type(value))}
+        fields = {
+            f.name: plain(getattr(value, f.name))
+            for f in attrs.fields(type(value))
+            if not f.metadata.get(HOW)
+        }
         return {"type": tag, **fields} if isinstance(tag, str) else fields
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
@@ -130,8 +137,12 @@ def _compare(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for i, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from _compare(before, after, f"{path}[{i}]")
-    elif old != new:
+    elif old != new and not (_is_nan(old) and _is_nan(new)):  # a nodata value may be NaN
         yield path, old, new
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _compare_flat(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:

@@ -67,7 +67,7 @@ class Bundle(Command):
         return Result({"line": f"{BUNDLE_NAME}, {size / 1e6:.1f} MB"})
 
 
-_OF_A_SCENE: Final = ("uris", "extent_crop", "shift", "access")
+_OF_A_SCENE: Final = ("uris", "extent_crop", "shift")
 """What is said of one raster, and not of how rasters are read."""
 
 

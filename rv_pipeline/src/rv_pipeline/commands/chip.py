@@ -15,6 +15,7 @@ from rv_core import (
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.commands.workers import Count
 from rv_pipeline.fingerprint import digest_of, plain
+from rv_pipeline.rasters.label_raster import RasterLabelConfig
 from rv_pipeline.tasks.task import task_of
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class Chip(Command):
 
     def config(self, experiment: Experiment, kernel: Kernel) -> dict[str, Any]:
         task = task_of(experiment, kernel)
+        scenes = {split: labelled_scenes(experiment, split) for split in CHIP_SPLITS}
+        learnt = plain(task.config)
+        labels = [scene.labels for several in scenes.values() for scene in several]
+        if not any(isinstance(one, RasterLabelConfig) for one in labels):
+            learnt["classes"] = list(task.classes.names)  # colors tell pixels of labels apart only
         return {
-            "task": plain(task.config),
-            "scenes": {
-                split: [plain(scene) for scene in labelled_scenes(experiment, split)]
-                for split in CHIP_SPLITS
-            },
+            "task": learnt,
+            "scenes": {split: plain(several) for split, several in scenes.items()},
             "chip": plain(task.chip),
             "format": kernel.backend(experiment.backend_key).chip_format,
         }
@@ -182,6 +185,7 @@ def _summary(manifest: ChipManifest) -> dict[str, Any]:
 
 
 def _content(manifest: ChipManifest) -> list[Any]:
-    """What the chips are, whatever their files are called."""
+    """What the chips are, whatever their files are called, and however classes are drawn."""
+    spec = {**manifest.spec.to_dict(), "classes": list(manifest.spec.classes.names)}
     shards = [[s.sha256 for s in manifest.splits[split]] for split in sorted(manifest.splits)]
-    return [manifest.format, manifest.spec.to_dict(), sorted(manifest.splits), shards]
+    return [manifest.format, spec, sorted(manifest.splits), shards]

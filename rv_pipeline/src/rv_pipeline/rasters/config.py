@@ -13,6 +13,7 @@ from rv_core.validators import choice, number
 
 from rv_core import ConfigError
 from rv_pipeline._uris import Uris, as_uris, at_least
+from rv_pipeline.fingerprint import HOW
 from rv_pipeline.rasters.transformer_configs import (
     CastTransformerConfig,
     LinearTransformerConfig,
@@ -111,7 +112,7 @@ class RasterConfig:
     resolution_units: Literal["m", "crs"] = attrs.field(default="m", validator=choice(("m", "crs")))
     resampling: Resampling = attrs.field(default="bilinear", validator=choice(RESAMPLINGS))
     access: Literal["auto", "in_place", "copy"] = attrs.field(
-        default="auto", validator=choice(("auto", "in_place", "copy"))
+        default="auto", validator=choice(("auto", "in_place", "copy")), metadata={HOW: True}
     )
 
     @channel_order.validator
