@@ -12,6 +12,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
+import rasterio
 from rv_pipeline.commands import _chip_blocks
 from rv_pipeline.runners.local import RunOptions
 
@@ -22,6 +23,7 @@ from rv_pipeline import (
     ChipOptions,
     DatasetConfig,
     Experiment,
+    RasterLabelConfig,
     SceneConfig,
     run,
 )
@@ -196,3 +198,17 @@ def test_there_are_as_many_random_chips_as_were_asked_for(experiment: Make, kern
     )
     run(made, ["analyze", "chip"], kernel=kernel)
     assert chips(made, kernel).count("train") == 50
+
+
+def test_labels_that_are_pixels_are_refused_where_vectors_are_needed(
+    experiment: Make, kernel: Kernel, tmp_path: Path
+) -> None:
+    made = experiment()
+    with rasterio.open(made.dataset.train[0].raster.uris[0]) as source:
+        profile = {**source.profile, "count": 1}
+    with rasterio.open(tmp_path / "mask.tif", "w", **profile) as sink:
+        sink.write(np.zeros((1, 128, 128), np.uint8))
+    labels = RasterLabelConfig(uris=str(tmp_path / "mask.tif"))
+    train = attrs.evolve(made.dataset.train[0], labels=labels)
+    with pytest.raises(DataError, match="'north' are a raster, where CHIP_CLASSIFICATION needs"):
+        run(attrs.evolve(made, dataset=DatasetConfig(train=train)), kernel=kernel)

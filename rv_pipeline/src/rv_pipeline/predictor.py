@@ -60,7 +60,11 @@ class Predictor:
             limit = self.kernel.config.get("pipeline", "max_bundle_bytes", MAX_BUNDLE_BYTES, int)
             unpack(path, Path(self._folder.name), self._where, limit)
             self._model = self._load()
-            check_classes(self._model, self.task)
+            try:
+                check_classes(self._model, self.task)
+            except BaseException:
+                self._model.close()
+                raise
         except BaseException:
             self._folder.cleanup()
             raise

@@ -12,7 +12,15 @@ from rv_core import ChipLabel, Label, ModelError, Window
 from rv_pipeline.evaluation import classification
 from rv_pipeline.tasks.chip_classification import NO_CLASS, ChipClassificationConfig, label_cells
 from rv_pipeline.tasks.config import TaskConfig
-from rv_pipeline.tasks.task import EvaluatedScene, Part, Predicted, Predictions, Table, Task
+from rv_pipeline.tasks.task import (
+    EvaluatedScene,
+    Part,
+    Predicted,
+    Predictions,
+    Table,
+    Task,
+    check_labels_are_vectors,
+)
 from rv_pipeline.windows import cover, grid, random
 
 if TYPE_CHECKING:
@@ -33,6 +41,11 @@ class ChipClassification(Task):
     @property
     def chip_size(self) -> tuple[int, int]:
         return self.config.cells.size, self.config.cells.size
+
+    def check_scene(self, scene: Scene) -> None:
+        """Raises `DataError` for labels that are no vectors too."""
+        super().check_scene(scene)
+        check_labels_are_vectors(scene, self.key)
 
     def chip_windows(self, scene: Scene, split: str) -> Sequence[Window]:
         size = self.config.cells.size

@@ -22,7 +22,15 @@ from rv_pipeline.tasks._detection_config import (
 from rv_pipeline.tasks._detection_merging import Findings, merge
 from rv_pipeline.tasks._detection_windows import Chooser, SceneBoxes, box_labels
 from rv_pipeline.tasks.cells import generator
-from rv_pipeline.tasks.task import EvaluatedScene, Part, Predicted, Predictions, Table, Task
+from rv_pipeline.tasks.task import (
+    EvaluatedScene,
+    Part,
+    Predicted,
+    Predictions,
+    Table,
+    Task,
+    check_labels_are_vectors,
+)
 from rv_pipeline.windows import slide
 
 if TYPE_CHECKING:
@@ -67,7 +75,9 @@ class ObjectDetection(Task):
         return self.config.chip_size, self.config.chip_size
 
     def check_scene(self, scene: Scene) -> None:
-        """Every scene will do: one that is smaller than a chip is seen with nodata around it."""
+        """Raises `DataError` for labels that are no vectors. A scene that is smaller than a chip
+        will do: it is seen with nodata around it."""
+        check_labels_are_vectors(scene, self.key)
 
     def chip_windows(self, scene: Scene, split: str) -> Sequence[Window]:
         """`DetectionChipOptions` says which; row by row, none of them twice."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeVar
 
 import attrs
 
-from rv_core import ConfigError, PluginContractError, Window
+from rv_core import ConfigError, DataError, PluginContractError, Window
 from rv_pipeline.tasks import config as bases
 
 if TYPE_CHECKING:
@@ -173,6 +173,15 @@ class Task(ABC):
     @abstractmethod
     def tables(self, overall: dict[str, Any]) -> Sequence[Table]:
         """The figures for people, the most important table first."""
+
+
+def check_labels_are_vectors(scene: Scene, key: str) -> None:
+    """Raises `DataError` for a scene whose labels are pixels, of which a task makes nothing."""
+    if scene.label_raster is not None:
+        raise DataError(
+            f"the labels of scene {scene.id!r} are a raster, where {key} needs vectors",
+            hint="give polygons, such as GeoJSON; SEMANTIC_SEGMENTATION learns from rasters",
+        )
 
 
 def blocks(extent: Window, size: int) -> list[Window]:
