@@ -197,8 +197,10 @@ def _fingerprint(step: Step, inputs: Mapping[str, str], kernel: Kernel) -> Finge
 
 def _check_shared(step: Step, kernel: Kernel) -> None:
     """Raises `ConfigError` where the experiments of a step are not of one mind: about its options,
-    or about those of a command upstream of which each has an output of its own."""
+    or about those of a command upstream of which each has an output of its own; and what the
+    command says of options that make no sense, shared or not."""
     first, *others = step.experiments
+    step.command.config(first, kernel)
     for other in others:
         for name in _ancestry(step.command.name):
             if name != step.command.name and first.output_uri(name) == other.output_uri(name):
