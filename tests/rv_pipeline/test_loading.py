@@ -297,3 +297,8 @@ def test_classes_and_keys_are_checked_where_they_are_written() -> None:
         Experiment(id="a", root_uri="out", task=task, backend={}, dataset=DatasetConfig())
     with pytest.raises(ConfigError, match="at least 1"):
         ChipOptions(stride=0)
+
+
+def test_scenes_are_a_list() -> None:
+    with pytest.raises(ConfigError, match=r"'x\.tif' stands where a list of scenes"):
+        DatasetConfig(train="x.tif")  # type: ignore[arg-type]

@@ -195,3 +195,13 @@ def test_results_are_named_after_images_and_not_after_signatures() -> None:
     images = ("https://host/a.v2.tif?sig=x/y.z", "s3://bucket/b?.tif", "here/c.tif")
     found = _targets(images, "made/", ".geojson")
     assert list(found.values()) == ["made/a.v2.geojson", "made/b?.geojson", "made/c.geojson"]
+
+
+def test_a_name_that_says_another_kind_of_file_is_refused(bundle: str, tmp_path: Path) -> None:
+    with Predictor(bundle) as predictor, pytest.raises(ConfigError) as caught:
+        predictor.predict("image.png", "cells.tif")
+    assert (
+        "cells.tif ends in .tif, and predictions of CHIP_CLASSIFICATION are .geojson files"
+        in str(caught.value)
+    )
+    assert not (tmp_path / "cells.tif").exists()

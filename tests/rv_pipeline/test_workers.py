@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
+import logging
 import os
 import sys
 from pathlib import Path
@@ -26,9 +27,12 @@ class Worker:
     def __call__(self, block):
         if block == "fail":
             raise Failure(3, "the disk is on fire")
+        logging.getLogger("rv_pipeline.x").warning("repaired %s", block)
+        logging.getLogger("rv_pipeline.x").info("not said unless asked for")
         return os.getpid()
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(levelname)s: %(message)s")
     done = do_blocks(
         Work("CHIP", Worker, ()), sys.argv[1:], 2, Kernel(plugins=[]),
         on_tick=lambda n: None, should_stop=lambda: False,
@@ -59,3 +63,9 @@ def test_an_error_that_cannot_travel_still_says_what_went_wrong(tmp_path: Path) 
     failed = in_two_processes(tmp_path, "a", "fail", "b")
     assert failed.returncode != 0
     assert failed.stderr.splitlines()[-1] == "RuntimeError: Failure: 3: the disk is on fire"
+
+
+@pytest.mark.slow
+def test_what_a_worker_logs_is_said_as_the_parent_says_it(tmp_path: Path) -> None:
+    done = in_two_processes(tmp_path, "a", "b")
+    assert sorted(done.stderr.splitlines()) == ["WARNING: repaired a", "WARNING: repaired b"]

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Uri = str | os.PathLike[str]
 
+_KINDS = ((".tif", ".tiff"), (".geojson", ".json"))
+"""Endings that say what a file is."""
+
 
 class Predictor:
     """A bundle, unpacked, its model loaded; a context manager.
@@ -142,6 +145,14 @@ class Predictor:
                     f"the result would be written over the image {image}",
                     hint="give it another name or folder",
                 )
+        ending = PurePosixPath(_split(out)[1]).suffix.lower()
+        other = next((kind for kind in _KINDS if ending in kind), ())
+        if other and self.task.suffix not in other:
+            raise ConfigError(
+                f"{out} ends in {ending}, and predictions of {self.task.key} are "
+                f"{self.task.suffix} files",
+                hint=f"give it a name that ends in {self.task.suffix}",
+            )
 
     def config(self) -> dict[str, Any]:
         """What the bundle predicts, with what and how it reads images; JSON-able."""

@@ -66,6 +66,11 @@ class SceneConfig:
 
 
 def _as_scenes(value: SceneConfig | Iterable[SceneConfig]) -> tuple[SceneConfig, ...]:
+    if isinstance(value, str | os.PathLike):
+        raise ConfigError(
+            f"{value!r} stands where a list of scenes is needed",
+            hint="each with an id, a raster and its labels",
+        )
     return (value,) if isinstance(value, SceneConfig) else tuple(value)
 
 

@@ -49,21 +49,24 @@ def strips(
     Gaps of up to one window's width are read over. Windows come in the order given.
     """
     run: list[Window] = []
+    right = 0
     for window in windows:
-        if run and not _continues(run, window, max_pixels):
+        end = window.col_off + window.width
+        if run and not _continues(run, window, max(right, end), max_pixels):
             yield _around(run), run
             run = []
+        right = max(right, end) if run else end
         run.append(window)
     if run:
         yield _around(run), run
 
 
-def _continues(run: Sequence[Window], window: Window, max_pixels: int) -> bool:
+def _continues(run: Sequence[Window], window: Window, right: int, max_pixels: int) -> bool:
     first, last = run[0], run[-1]
     return (
         (window.row_off, window.height) == (last.row_off, last.height)
         and last.col_off <= window.col_off <= last.col_off + 2 * last.width
-        and (window.col_off + window.width - first.col_off) * window.height <= max_pixels
+        and (right - first.col_off) * window.height <= max_pixels
     )
 
 

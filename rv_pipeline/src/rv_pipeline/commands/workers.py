@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import multiprocessing
 import os
 import pickle
@@ -12,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
+from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -19,6 +21,7 @@ import attrs
 from rv_core import DataError, InterruptedRunError, Kernel, OnProgress, Progress
 
 if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
     from multiprocessing.sharedctypes import Synchronized
     from multiprocessing.synchronize import Event
 
@@ -137,8 +140,12 @@ class _Processes(AbstractContextManager["_Processes"]):
         self._count = context.Value("q", 0)
         self._seen = 0
         self._stop = context.Event()
+        told: Queue[logging.LogRecord] = context.Queue()
+        self._log = QueueListener(told, _Retold())
+        self._log.start()
+        level = logging.getLogger().getEffectiveLevel()
         self._pool = ProcessPoolExecutor(
-            workers, context, _start, (work, kernel.spec(), self._count, self._stop)
+            workers, context, _start, (work, kernel.spec(), self._count, self._stop, told, level)
         )
 
     def submit(self, block: Any) -> Future[Any]:
@@ -154,18 +161,36 @@ class _Processes(AbstractContextManager["_Processes"]):
         if exc[0] is not None:
             self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._log.stop()
+
+
+class _Retold(logging.Handler):
+    """Says here what was said in another process, with what is set for its logger here."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logging.getLogger(record.name).handle(record)
 
 
 _worker: Callable[[], Worker[Any, Any]] | None = None
 
 
-def _start(work: Work[Any, Any], kernel: KernelSpec, count: Synchronized[int], stop: Event) -> None:
+def _start(
+    work: Work[Any, Any],
+    kernel: KernelSpec,
+    count: Synchronized[int],
+    stop: Event,
+    told: Queue[logging.LogRecord],
+    level: int,
+) -> None:
     """Ctrl-C is for the parent to deal with; a process whose parent is gone ends, as nobody would
     ever ask it for anything. The worker is made with the first block, so that what goes wrong
     there reaches the parent."""
     global _worker  # noqa: PLW0603  # a process has one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    log = logging.getLogger()
+    log.handlers[:] = [QueueHandler(told)]
+    log.setLevel(level)
 
     def tick(done: int) -> None:
         with count.get_lock():

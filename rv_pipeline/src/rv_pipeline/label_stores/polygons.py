@@ -6,8 +6,12 @@ tile's border are joined across it at the end, so no seam is left.
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,8 +31,10 @@ if TYPE_CHECKING:
     from rv_pipeline.tasks.config import Crs
 
     Traced = tuple[NDArray[Any], NDArray[np.uint8]]
+    _Place = tuple[slice, slice]
 
 _TILE: Final = 2048  # px: what is traced at a time
+_THREADS: Final = 4
 _SQUARE: Final = 64  # px: large enough to be measured on the ground
 
 
@@ -97,66 +103,101 @@ def write_polygons(
     Raises `ConfigError` like `smallest_area`.
     """
     placement = Placement(raster, crs)
-    found = _kept(_traced(class_raster, outlines), smallest_area(raster, outlines), outlines)
-    area = pixel_area(raster)
-    return write_features(uri, _features(found, classes, placement, area), placement, kernel)
+    smallest, area = smallest_area(raster, outlines), pixel_area(raster)
+
+    def features(found: Traced) -> list[str]:
+        return _features(_kept(found, smallest, outlines), classes, placement, area)
+
+    lines = itertools.chain.from_iterable(_outlined(class_raster, outlines, features))
+    return write_features(uri, lines, placement, kernel)
 
 
 def _features(
-    found: Iterator[Traced], classes: ClassMap, placement: Placement, pixel: float | None
-) -> Iterator[str]:
+    found: Traced, classes: ClassMap, placement: Placement, pixel: float | None
+) -> list[str]:
+    """Each polygon as a line of JSON."""
+    polygons, values = found
     heads = [
         json.dumps(class_properties(classes, i), ensure_ascii=False)[:-1]
         for i in range(len(classes))
     ]
-    for polygons, values in found:
-        tails = ["}"] * len(polygons)
-        if pixel is not None:
-            areas = (shapely.area(polygons) * pixel).tolist()
-            tails = [f', "area_m2": {area:.6g}}}' for area in areas]
-        placed = shapely.orient_polygons(shapely.transform(polygons, placement.place))
+    tails = ["}"] * len(polygons)
+    if pixel is not None:
+        areas = (shapely.area(polygons) * pixel).tolist()
+        tails = [f', "area_m2": {area:.6g}}}' for area in areas]
+    placed = shapely.orient_polygons(shapely.transform(polygons, placement.place))
+    return [
+        f'{{"type": "Feature", "properties": {heads[value]}{tail}, "geometry": {geometry}}}'
         for value, tail, geometry in zip(
             values.tolist(), tails, shapely.to_geojson(placed).tolist(), strict=True
-        ):
-            yield (
-                f'{{"type": "Feature", "properties": {heads[value]}{tail}, "geometry": {geometry}}}'
-            )
+        )
+    ]
 
 
-def _kept(found: Iterator[Traced], smallest: float, outlines: Outlines) -> Iterator[Traced]:
+def _kept(found: Traced, smallest: float, outlines: Outlines) -> Traced:
     """The polygons that are large enough, simplified."""
-    for polygons, values in found:
-        large = shapely.area(polygons) >= smallest
-        kept = polygons[large]
-        if outlines.simplify:
-            kept = shapely.simplify(kept, outlines.simplify)
-        if len(kept):
-            yield kept, values[large]
+    polygons, values = found
+    large = shapely.area(polygons) >= smallest
+    kept = polygons[large]
+    if outlines.simplify:
+        kept = shapely.simplify(kept, outlines.simplify)
+    return kept, values[large]
 
 
-def _traced(class_raster: Path, outlines: Outlines) -> Iterator[Traced]:
-    """All polygons of the chosen classes, in pixel coordinates."""
+def _outlined(
+    class_raster: Path, outlines: Outlines, features: Callable[[Traced], list[str]]
+) -> Iterator[list[str]]:
+    """The features of all polygons of the chosen classes, tile by tile.
+
+    Tiles are worked on side by side: GEOS, PROJ and GDAL do most of it, and let other threads run.
+    """
     from rv_pipeline.tasks.task import blocks
 
     wanted = np.full(256, UNLABELLED, np.uint8)
     wanted[list(outlines.class_ids)] = list(outlines.class_ids)
     cut: list[Traced] = []
     with _open(class_raster) as dataset:
-        width, height = dataset.width, dataset.height
-        for tile in blocks(Window(0, 0, width, height), _TILE):
-            mask = wanted[_read(dataset, tile, outlines.sieve)]
-            polygons, values = trace(mask)
-            if len(polygons) == 0:
-                continue
-            left, top = tile.col_off, tile.row_off
-            right, bottom = left + tile.width, top + tile.height
-            polygons = shapely.transform(polygons, lambda points, by=(left, top): points + by)
-            x0, y0, x1, y1 = shapely.bounds(polygons).T
-            at_seam = (x0 == left) & (left > 0) | (x1 == right) & (right < width)
-            at_seam |= (y0 == top) & (top > 0) | (y1 == bottom) & (bottom < height)
-            cut.append((polygons[at_seam], values[at_seam]))
-            yield polygons[~at_seam], values[~at_seam]
-    yield from _joined(cut)
+        scene = Window(0, 0, dataset.width, dataset.height)
+
+        def outline(
+            tile: Window, ids: NDArray[np.uint8], place: _Place
+        ) -> tuple[Traced, list[str]]:
+            mask = wanted[_sieved(ids, outlines.sieve)[place]]
+            whole, at_seam = _traced(mask, tile, scene)
+            return at_seam, features(whole)
+
+        threads = min(_THREADS, os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads, "rv-polygons") as pool:
+            under_way: deque[Future[tuple[Traced, list[str]]]] = deque()
+            try:
+                for tile in blocks(scene, _TILE):
+                    under_way.append(pool.submit(outline, tile, *_read(dataset, tile, outlines)))
+                    if len(under_way) > threads:
+                        at_seam, lines = under_way.popleft().result()
+                        cut.append(at_seam)
+                        yield lines
+                while under_way:
+                    at_seam, lines = under_way.popleft().result()
+                    cut.append(at_seam)
+                    yield lines
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+    for joined in _joined(cut):
+        yield features(joined)
+
+
+def _traced(mask: NDArray[np.uint8], tile: Window, scene: Window) -> tuple[Traced, Traced]:
+    """The polygons of a tile in pixel coordinates of the scene: those that are whole, and those
+    that another tile may go on with."""
+    polygons, values = trace(mask)
+    left, top = tile.col_off, tile.row_off
+    right, bottom = left + tile.width, top + tile.height
+    corner = np.array([left, top], np.float64)
+    polygons = shapely.transform(polygons, lambda points: points + corner)
+    x0, y0, x1, y1 = shapely.bounds(polygons).reshape(-1, 4).T
+    at_seam = (x0 == left) & (left > 0) | (x1 == right) & (right < scene.width)
+    at_seam |= (y0 == top) & (top > 0) | (y1 == bottom) & (bottom < scene.height)
+    return (polygons[~at_seam], values[~at_seam]), (polygons[at_seam], values[at_seam])
 
 
 def _joined(cut: Sequence[Traced]) -> Iterator[Traced]:
@@ -176,21 +217,26 @@ def _open(path: Path) -> Any:
     return rasterio.open(path)
 
 
-def _read(dataset: Any, tile: Window, sieve: int) -> NDArray[np.uint8]:
-    """The class ids of a tile.
+def _read(dataset: Any, tile: Window, outlines: Outlines) -> tuple[NDArray[np.uint8], _Place]:
+    """The class ids of a tile and of a margin around it, and where the tile is in them.
 
-    To sieve, a margin is read as well. What is smaller than the sieve and reaches into the tile
+    To sieve, a margin is needed as well. What is smaller than the sieve and reaches into the tile
     lies wholly inside the margin: so it is taken away on both sides of a seam, or on none.
     """
-    margin = sieve if sieve > 1 else 0
+    margin = outlines.sieve if outlines.sieve > 1 else 0
     left, top = max(0, tile.col_off - margin), max(0, tile.row_off - margin)
     right = min(dataset.width, tile.col_off + tile.width + margin)
     bottom = min(dataset.height, tile.row_off + tile.height + margin)
     ids: NDArray[np.uint8] = dataset.read(1, window=((top, bottom), (left, right)))
-    if margin:
-        from rasterio.features import sieve as sieved
-
-        sieve = min(sieve, ids.size)  # GDAL takes no more; it changes nothing
-        ids = sieved(ids, sieve, mask=ids != UNLABELLED, connectivity=4)
     rows = slice(tile.row_off - top, tile.row_off - top + tile.height)
-    return ids[rows, tile.col_off - left : tile.col_off - left + tile.width]
+    return ids, (rows, slice(tile.col_off - left, tile.col_off - left + tile.width))
+
+
+def _sieved(ids: NDArray[np.uint8], sieve: int) -> NDArray[np.uint8]:
+    if sieve <= 1:
+        return ids
+    from rasterio.features import sieve as sieved
+
+    sieve = min(sieve, ids.size)  # GDAL takes no more; it changes nothing
+    found: NDArray[np.uint8] = sieved(ids, sieve, mask=ids != UNLABELLED, connectivity=4)
+    return found

@@ -23,7 +23,7 @@ _USUAL: Final = {"GDAL_DISABLE_READDIR_ON_OPEN": "FALSE", "GDAL_PAM_ENABLED": "Y
 whole process: said on each thread, they hold for local files that others open meanwhile."""
 
 _NO_CREDENTIALS: Final = DummySession()
-"""Where boto3 is installed, rasterio would look for those of AWS each time, over the network too."""
+"""Where boto3 is installed, rasterio would look for those of Amazon each time."""
 
 _thread = threading.local()
 
