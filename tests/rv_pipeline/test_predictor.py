@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rv_pipeline.cli import predict
 from rv_pipeline.cli._predict import _targets
 
-from rv_core import ConfigError, Kernel, ModelError, UnknownKeyError
+from rv_core import ConfigError, Kernel, ModelError, StorageError, UnknownKeyError
 from rv_pipeline import (
     DatasetConfig,
     Experiment,
@@ -205,3 +205,15 @@ def test_a_name_that_says_another_kind_of_file_is_refused(bundle: str, tmp_path:
         in str(caught.value)
     )
     assert not (tmp_path / "cells.tif").exists()
+
+
+def test_where_nothing_can_be_written_is_said_before_the_work(
+    bundle: str, scene: Draw, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with Predictor(bundle) as predictor, pytest.raises(StorageError, match="file"):
+        predictor.predict(
+            scene("x").raster.uris[0],
+            "file/x.geojson",
+            on_progress=lambda progress: pytest.fail("it began"),
+        )

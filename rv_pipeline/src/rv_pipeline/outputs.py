@@ -10,6 +10,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,3 +183,12 @@ def new_identity() -> str:
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def check_writable(uri: str, kernel: Kernel) -> None:
+    """Raises where nothing can be written below a URI; leaves nothing there."""
+    kernel.filesystem(uri, "w")
+    probe = f"{uri}/{PROBE_NAME}"
+    kernel.files.write_bytes(probe, b"")
+    with suppress(NotFoundError):  # another run is probing too
+        kernel.files.delete(probe)

@@ -101,6 +101,7 @@ class Predictor:
         from rv_pipeline.commands.predict import predict_scenes
         from rv_pipeline.commands.workers import Work
         from rv_pipeline.label_stores.stac import ITEM_SUFFIX, rename_asset
+        from rv_pipeline.outputs import check_writable
 
         out = os.fspath(out_uri)
         place, name = _split(out)
@@ -109,6 +110,7 @@ class Predictor:
             raise ConfigError(f"{out!r} names no file to write to", hint="give it a name")
         scene = self._scene(stem, image_uri, channel_order)
         self._check_out(out, scene.raster.uris)
+        check_writable(place.rstrip("/") or (place and "/") or ".", self.kernel)
         task = self.task
         if crs is not None:
             predict = attrs.evolve(task.predict, crs=crs)

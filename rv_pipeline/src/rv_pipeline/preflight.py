@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
 
-from rv_core import NotFoundError
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.evaluate import evaluated_scenes
 from rv_pipeline.commands.reading import about
-from rv_pipeline.outputs import PROBE_NAME
+from rv_pipeline.outputs import check_writable
 
 if TYPE_CHECKING:
     from rv_core import ClassMap, Kernel
@@ -28,7 +26,7 @@ def check_scenes(steps: Sequence[Step], kernel: Kernel) -> None:
     scenes smaller than a chip; `NotWritableError` for an output that cannot be written.
     """
     for step in steps:
-        _check_writable(step.uri, kernel)
+        check_writable(step.uri, kernel)
     seen: set[tuple[str, bool]] = set()
     for step in steps:
         if step.command.name in ("bundle", "train"):
@@ -60,12 +58,3 @@ def _check_scene(config: SceneConfig, labels: bool, experiment: Experiment, kern
     bare = config if labels else attrs.evolve(config, labels=None, aoi_uris=())
     with about(config.id), open_scene(bare, kernel, classes=classes, with_labels=labels) as scene:
         task.check_scene(scene)
-
-
-def _check_writable(uri: str, kernel: Kernel) -> None:
-    """Raises where nothing can be written below a URI; leaves nothing there."""
-    kernel.filesystem(uri, "w")
-    probe = f"{uri}/{PROBE_NAME}"
-    kernel.files.write_bytes(probe, b"")
-    with suppress(NotFoundError):  # another run is probing too
-        kernel.files.delete(probe)
