@@ -41,6 +41,8 @@ from rv_core import (
     hookimpl,
 )
 
+pytestmark = pytest.mark.slow  # servers
+
 SIZE = 2048
 ACCESS_KEY, SECRET_KEY, TOKEN = "AKIDNOBODYS", "hush-secret-key", "hush-session-token"
 PASSWORD = "hush-password"

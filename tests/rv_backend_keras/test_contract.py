@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from rv_core.testing import BackendContract, ModelDefaultsContract
 
 
+@pytest.mark.slow
 class TestKerasClassification(BackendContract):
     plugins = ("rv_backend_keras.plugin", "rv_plugins.plugin")
     key = "KERAS_CLASSIFICATION"

@@ -12,6 +12,8 @@ from rv_backend_keras.learner import class_weights, macro_f1
 from rv_backend_keras import Augmentation
 from rv_core import ChipSpec, ClassMap, ConfigError, ModelError
 
+pytestmark = pytest.mark.slow  # TensorFlow
+
 
 @pytest.fixture(scope="module")
 def model(kernel, small, trained):

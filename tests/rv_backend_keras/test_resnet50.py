@@ -12,6 +12,8 @@ from rv_learner.weights import adapt_stem
 from rv_backend_keras import resnet50
 from rv_core import IntegrityError, ModelError, NotFoundError
 
+pytestmark = pytest.mark.slow  # TensorFlow
+
 EPSILON = 1e-3
 
 

@@ -32,6 +32,8 @@ from rv_core import (
     StorageError,
 )
 
+pytestmark = pytest.mark.slow  # TensorFlow
+
 
 def folder_of(trained) -> Path:
     return Path(trained.model_uri).parent

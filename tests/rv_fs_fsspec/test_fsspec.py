@@ -187,6 +187,7 @@ def test_a_server_that_is_not_known_is_not_trusted(sftp_server: Any, tmp_path: P
         anybody.read_bytes(f"{sftp_server.url}/nothing here")
 
 
+@pytest.mark.slow
 def test_no_error_and_no_log_tells_a_password(
     kernel: Kernel, sftp_server: Any, ftp_server: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

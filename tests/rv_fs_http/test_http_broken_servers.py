@@ -343,6 +343,7 @@ def test_a_server_that_is_not_there_is_an_error_soon(http: HttpFileSystem) -> No
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.slow
 def test_a_connection_nobody_accepts_times_out(make_http: MakeHttp) -> None:
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

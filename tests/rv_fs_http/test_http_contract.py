@@ -75,6 +75,7 @@ class TestIndexInJson(Served):
     """nginx with autoindex_format json: sizes, times, etags, ranges."""
 
 
+@pytest.mark.slow
 @only(*LISTED)
 class TestIndexInHtml(Served):
     """nginx with autoindex."""
@@ -82,11 +83,13 @@ class TestIndexInHtml(Served):
     way = "html"
 
 
+@pytest.mark.slow
 @only(*LISTED)
 class TestIndexOfApache(Served):
     way = "apache"
 
 
+@pytest.mark.slow
 @only(*READ)
 class TestWeakEtags(Served):
     """Etags that tell versions apart, but do not allow ranges."""
@@ -95,24 +98,28 @@ class TestWeakEtags(Served):
     capabilities = READABLE - {"list", "seek"}
 
 
+@pytest.mark.slow
 @only(*READ)
 class TestNoRanges(Served):
     way = "whole"
     capabilities = READABLE - {"list", "seek"}
 
 
+@pytest.mark.slow
 @only(*READ)
 class TestTimesOnly(Served):
     way = "dated"
     capabilities = READABLE - {"list", "etag"}
 
 
+@pytest.mark.slow
 @only(*READ)
 class TestNothingTellsVersionsApart(Served):
     way = "bare"
     capabilities = READABLE - {"list", "etag", "last_modified", "seek"}
 
 
+@pytest.mark.slow
 @only(*LISTED, *READ)
 class TestHttpServerOfPython(Served):
     """The real one: an index, but neither ranges nor etags."""

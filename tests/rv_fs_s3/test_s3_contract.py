@@ -8,6 +8,7 @@ from rv_core.testing import FileSystemContract
 from rv_fs_s3 import S3FileSystem
 
 
+@pytest.mark.slow  # a hundred tests, with moto's server
 class TestS3(FileSystemContract):
     secrets = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST")
     examples = 3

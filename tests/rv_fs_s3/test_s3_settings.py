@@ -320,6 +320,7 @@ def test_a_certificate_that_is_not_trusted_is_told_at_once(
     assert "ca_bundle" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_a_company_s_own_certificates_can_be_trusted(
     make_fs: MakeFS, encrypted: tuple[str, Path], folder: str, tmp_path: Path
 ) -> None:

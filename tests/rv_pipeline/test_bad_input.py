@@ -73,6 +73,7 @@ def refused(experiment: Make, tmp_path: Path, site: Path) -> Refused:
     return check
 
 
+@pytest.mark.slow
 def test_an_earlier_output_is_untouched_by_a_missing_file(refused: Refused) -> None:
     assert "data/gone.tif" in refused("data/south.tif", "data/gone.tif", keep=True)
 
@@ -121,6 +122,7 @@ def test_a_backend_that_is_not_installed(refused: Refused) -> None:
     assert "TOY_CLASIFICATION" in refused("TOY_CLASSIFICATION", "TOY_CLASIFICATION")
 
 
+@pytest.mark.slow
 def test_a_typo_in_the_file(refused: Refused) -> None:
     said = refused("dataset:", "datset:", keep=True)
     assert "e.yaml:8: unknown key 'datset'" in said
@@ -171,6 +173,7 @@ main(sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="limits of file sizes stand in for a full disk")
 def test_a_disk_that_is_full(experiment: Make, site: Path, tmp_path: Path) -> None:
     (tmp_path / "e.yaml").write_text(FILE)

@@ -75,6 +75,7 @@ def test_what_is_constant_stays_so_to_the_last_bit_and_up_to_the_border(
     assert (found == constant).all()
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     width=st.integers(20, 90),

@@ -63,6 +63,7 @@ def test_a_smaller_stride_cuts_overlapping_chips_to_train_on_alone(
     assert chips(made, kernel).count("validation") == 64
 
 
+@pytest.mark.slow
 def test_several_processes_make_the_same_chips(
     experiment: Make, kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,6 +76,7 @@ def test_several_processes_make_the_same_chips(
     assert [s.sha256 for s in one.splits["train"]] == [s.sha256 for s in two.splits["train"]]
 
 
+@pytest.mark.slow
 def test_what_fails_in_a_worker_is_told_as_it_is(
     experiment: Make, kernel: Kernel, tmp_path: Path
 ) -> None:

@@ -112,6 +112,7 @@ def test_pure_data_costs_no_numpy() -> None:
     assert found.stdout.split() == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_training_leaves_a_state_to_go_on_from(
     file: str, tmp_path: Path, site: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_quantities_are_readable() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_warning_is_said_once_however_often_a_scene_is_opened(
     file: str, tmp_path: Path, site: Path
 ) -> None:

@@ -194,6 +194,7 @@ def test_blocks_leave_no_seams(
     assert (tmp_path / "other/predict/cars/validation.geojson").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_an_image_smaller_than_a_chip_is_predicted(
     experiment: Make, draw: Draw, kernel: Kernel, tmp_path: Path
 ) -> None:
@@ -427,6 +428,7 @@ def test_predictions_can_be_shown_window_by_window(
     assert shown.scores.tolist() == [1, 1]
 
 
+@pytest.mark.slow
 def test_the_figures_are_tables_for_people(
     experiment: Make, kernel: Kernel, tmp_path: Path
 ) -> None:

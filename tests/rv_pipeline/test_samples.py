@@ -38,6 +38,7 @@ def test_they_are_tiled_geotiffs_in_different_places(scenes: SampleScenes) -> No
     assert len(places) == 3
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_scenes(tmp_path: Path) -> None:
     def draw(name: str, seed: int) -> dict[str, bytes]:
         draw_sample_scenes(tmp_path / name, seed=seed, size=256)

@@ -198,6 +198,7 @@ def test_listing_plugins_is_plain_and_never_cut(rv: Rv, plugins: None) -> None:
     assert "filesystems:file" in found["rv-plugins"][3]
 
 
+@pytest.mark.slow
 def test_listing_plugins_imports_none(rv: Rv, plugins: None, tmp_path: Path) -> None:
     for args in (["plugins"], ["--version"], ["plugins", "--json"], ["plugins", "why", "GOOD"],
                  ["fs", "ls", "/etc/hostname"], ["config", "show"]):  # fmt: skip
@@ -231,6 +232,7 @@ def test_listing_plugins_as_json(rv: Rv, plugins: None) -> None:
     assert "RV_DISABLE_PLUGINS" in off["good-rv"]["keys"][0]["detail"]
 
 
+@pytest.mark.slow
 def test_why_tells_who_answers(rv: Rv, plugins: None) -> None:
     assert "GOOD is served by good-rv 1.0 (backends)" in rv("plugins", "why", "GOOD").stdout
     assert "served by good-rv 1.0" in rv("plugins", "why", "good://x?sig=HUSH").stdout

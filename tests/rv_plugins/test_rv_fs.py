@@ -16,6 +16,8 @@ import pytest
 
 from rv_core import Kernel
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
