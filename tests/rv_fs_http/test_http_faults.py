@@ -12,6 +12,8 @@ from rv_core.testing import DownloadFaults, Drip, FaultProxy, only
 
 from rv_fs_http import HttpFileSystem
 
+pytestmark = pytest.mark.slow  # faults that are waited for
+
 # Which version a broken download goes on with depends on what the server tells of them.
 BROKEN = (
     "test_a_file_that_is_replaced_between_two_requests",

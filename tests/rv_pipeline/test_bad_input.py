@@ -17,6 +17,8 @@ import pytest
 from rv_core import DataError, Kernel, StorageError
 from rv_pipeline import CellOptions, ChipClassificationConfig, Experiment, run
 
+pytestmark = pytest.mark.slow  # experiments that are started and fail
+
 Make = Callable[..., Experiment]
 Refused = Callable[..., str]
 

@@ -17,6 +17,8 @@ import pytest
 
 from rv_core import Kernel
 
+pytestmark = pytest.mark.slow  # a process for each command
+
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
