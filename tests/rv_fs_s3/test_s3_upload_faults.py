@@ -45,6 +45,8 @@ from rv_core import (
 )
 from rv_fs_s3 import S3FileSystem
 
+pytestmark = pytest.mark.slow  # faults that are waited for
+
 MIB = 1 << 20
 AT_ONCE, IN_PARTS = 6 * MIB, 33 * MIB
 SECRETS = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
@@ -53,8 +55,6 @@ slow = pytest.mark.slow
 UPLOAD = """
 import sys
 from rv_fs_s3 import S3FileSystem, S3Settings
-
-pytestmark = pytest.mark.slow  # faults that are waited for
 fs = S3FileSystem(S3Settings(endpoint_url=sys.argv[1]))
 if sys.argv[4] == "stream":
     with fs.open(sys.argv[3], "wb") as stream, open(sys.argv[2], "rb") as source:
