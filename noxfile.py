@@ -178,7 +178,7 @@ def known_plugins_text() -> str:
         found = project(package)["project"]
         for group, keys in found.get("entry-points", {}).items():
             if group.startswith("rv."):
-                known |= {key: found["name"] for key in keys if key != "*"}
+                known |= dict.fromkeys(keys, found["name"])
         for file in (ROOT / package / "src").glob("*/model_defaults.json"):
             known |= dict.fromkeys(json.loads(file.read_text()), found["name"])
     return json.dumps(known, indent=2, sort_keys=True) + "\n"

@@ -264,6 +264,20 @@ def test_an_unknown_key_gives_close_matches_and_what_is_installed(memory_plugin)
     assert "installed: memory" in caught.value.hint
 
 
+def test_an_unknown_scheme_gives_the_plugin_for_all_others(memory_plugin):
+    with pytest.raises(rv.UnknownKeyError) as caught:
+        Kernel(path=[memory_plugin("acme-memory", "memory")]).filesystem("gs://x")
+    assert "pip install rv-fs-fsspec" in caught.value.hint
+    path = [memory_plugin("acme-any", "*")]
+    for disabled, said in (
+        ((), "acme-any serves others, but not this one"),
+        (("acme-any",), "acme-any, which serves others, is disabled by"),
+    ):
+        with pytest.raises(rv.UnknownKeyError) as caught:
+            Kernel(path=path, disable=disabled).filesystem("xyzzy://x")
+        assert said in caught.value.hint
+
+
 def test_an_unknown_first_party_key_gives_the_line_that_installs_it(tmp_path):
     with pytest.raises(rv.UnknownKeyError) as caught:
         Kernel(path=[tmp_path]).backend("KERAS_CLASSIFICATION")

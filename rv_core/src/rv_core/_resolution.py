@@ -165,10 +165,22 @@ class Index:
                     hint=f"install another version of {claim.distribution}, or of rv-core",
                     distribution=claim.distribution,
                 )
-        raise unknown(kind, key, self.keys(kind))
+        beside = self._others(kind, contract) if kind == "filesystems" else ""
+        raise unknown(kind, key, self.keys(kind), others=beside)
+
+    def _others(self, kind: str, contract: int) -> str:
+        """What a user may want to know who asks for a scheme that nobody claims."""
+        if found := self.fallback(kind, contract):
+            return f"{found[0].distribution} serves others, but not this one"
+        for claim in self.candidates(kind, FALLBACK_KEY):
+            if by := self.disabled.get(claim.distribution):
+                return f"{claim.distribution}, which serves others, is disabled by {by}"
+        return f"many others: pip install {known_plugins()[FALLBACK_KEY]}"
 
 
-def unknown(kind: str, key: str, installed: Iterable[str], also: str = "") -> UnknownKeyError:
+def unknown(
+    kind: str, key: str, installed: Iterable[str], also: str = "", others: str = ""
+) -> UnknownKeyError:
     """The error for a key nobody serves: close matches, what there is, and what to install."""
     installed = [name for name in installed if name != FALLBACK_KEY]
     first_party = known_plugins()
@@ -181,6 +193,8 @@ def unknown(kind: str, key: str, installed: Iterable[str], also: str = "") -> Un
             f"did you mean {close[0]!r}?" + (f" (pip install {missing})" if missing else "")
         )
     hints.append(f"installed: {', '.join(installed) or 'none'}")
+    if others:
+        hints.append(others)
     message = f"no installed plugin serves {named(kind, key)}{also}"
     return UnknownKeyError(message, hint="; ".join(hints))
 
