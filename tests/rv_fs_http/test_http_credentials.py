@@ -202,3 +202,13 @@ def test_a_user_does_not_go_on_with_another_user_s_session(
         url = server.url.replace("://", f"://{user}:HUSH@")
         assert http.read_bytes(f"{url}/login/file.bin") == BODY
     assert server.codes == [302, 302, 200] * 2
+
+
+def test_who_is_refused_hears_whether_credentials_are_missing_or_wrong(
+    http: HttpFileSystem, server: Any
+) -> None:
+    server.put("file.bin", BODY)
+    url = f"{server.url}/secret/file.bin"
+    assert '[http.hosts."<host>"]' in str(failure_of(lambda: http.read_bytes(url)).hint)
+    url = url.replace("://", "://me:HUSH@")
+    assert "that it was sent are wrong" in str(failure_of(lambda: http.read_bytes(url)).hint)

@@ -172,7 +172,7 @@ def test_a_server_that_shows_no_folders_says_so(
     server.put("folder/file.txt", b"x")
     plain = f"{proxy.url}/plain/folder"
     for ask in (lambda: list(http.list_paths(plain)), lambda: http.sync_from_dir(plain, tmp_path)):
-        with pytest.raises(AccessDeniedError):
+        with pytest.raises(AccessDeniedError, match="do not list their files"):
             ask()
     with pytest.raises(AccessDeniedError):
         http.file_exists(plain)

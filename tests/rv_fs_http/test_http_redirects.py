@@ -188,6 +188,27 @@ def test_a_name_that_leads_to_a_private_address_is_refused(
     assert asked == ["innocent.example"], "who asks again may be told something else"
 
 
+def test_a_redirect_to_a_private_address_is_refused(
+    make_http: MakeHttp, server: Any, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server on the public network, of which loopback plays the part."""
+    leads_to = {"public.example": "8.8.8.8", "8.8.8.8": "127.0.0.1", "127.0.0.1": "127.0.0.1"}
+
+    def resolve(host: str, port: int, *args: Any, **named: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (leads_to[host], port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    server.put("file.bin", BODY)
+    public, http = f"http://public.example:{proxy.port}", make_http(refuse_private=True)
+    assert http.read_bytes(f"{public}/plain/file.bin") == BODY
+    private = f"{server.url}/plain/file.bin{SECRETS}"
+    proxy.fail(Status(302, {"Location": private}), path="/moved")
+    found = failure_of(lambda: http.read_bytes(f"{public}/moved"))
+    assert isinstance(found, AccessDeniedError)
+    assert "127.0.0.1 is not on the public network" in str(found)
+    assert len(server.requests) == 1
+
+
 def test_without_that_setting_private_addresses_are_fine(http: HttpFileSystem, server: Any) -> None:
     server.put("file.bin", BODY)
     assert http.read_bytes(f"{server.url}/plain/file.bin") == BODY
@@ -241,6 +262,7 @@ def test_proxies_are_used_but_where_they_are_not_wanted(
     proxy.fail(Status(407), times=None)
     found = failure_of(lambda: http.read_bytes("http://somewhere.invalid/plain/file.bin"))
     assert isinstance(found, AccessDeniedError)
+    assert "the proxy wants credentials" in str(found)
 
 
 def test_a_proxy_that_is_not_there_is_an_error(make_http: MakeHttp) -> None:

@@ -18,11 +18,11 @@ from rv_core import (
 )
 
 if TYPE_CHECKING:
-    import urllib3
+    from rv_fs_http._requests import Answer
 
 WHOLE: Final = (200, 203)
 MISSING: Final = (404, 410)
-DENIED: Final = (401, 403, 407)
+PROXY_CREDENTIALS: Final = "they are part of its URL: http://user:password@proxy:3128"
 _MAY_PASS: Final = (408, 425, 429)
 _STAYS: Final = (501, 505)  # what the server cannot do it will not be able to do in a second
 
@@ -120,27 +120,39 @@ def time_of(header: str | None) -> datetime | None:
         return None
 
 
-def refusal(response: urllib3.BaseHTTPResponse, shown: str, waited: float) -> StorageError:
-    """The error that an answer amounts to which is not what was asked for, and that took
-    ``waited`` seconds."""
-    code = response.status
+def refusal(answer: Answer, shown: str, action: str = "read") -> StorageError:
+    """The error that an answer amounts to which is not what was asked for; ``action``: the word
+    for that, ``"read"`` or ``"list"``."""
+    code = answer.status
     # The reason is the server's own text: what it quotes of the request is not told on.
-    said = f"the server answers {code}"
+    said = f"cannot {action} {shown}: the server answers {code}"
     if code in MISSING:
-        return NotFoundError(f"cannot read {shown}: {said}", hint="check the address")
-    if code in DENIED:
-        return AccessDeniedError(
-            f"cannot read {shown}: {said}",
-            hint="it needs credentials, or the URL's signature has expired",
-        )
+        return NotFoundError(said, hint="check the address")
+    if code == 407:
+        return AccessDeniedError(f"{said}: the proxy wants credentials", hint=PROXY_CREDENTIALS)
+    if code == 403 and action == "list":
+        said += ", as servers do that do not list their files"
+    if code in (401, 403):
+        return AccessDeniedError(said, hint=_of_access(code, action, answer.was_authorized))
     if code in _MAY_PASS or (code >= 500 and code not in _STAYS):
         return TransferError(
-            f"cannot read {shown}: {said}",
+            said,
             hint="try again later",
-            retry_after=_retry_after(response.headers),
-            stalled=waited,
+            retry_after=_retry_after(answer.headers),
+            stalled=answer.seconds,
         )
-    return StorageError(f"cannot read {shown}: {said}, not with the file")
+    return StorageError(f"{said}, not with the file")
+
+
+def _of_access(code: int, action: str, was_authorized: bool) -> str:
+    """What to do about a refusal that depends on who we are."""
+    if was_authorized:
+        hint = "the credentials that it was sent are wrong, or give no access to it"
+    else:
+        hint = 'it wants credentials: name them in [http.hosts."<host>"], or in a netrc file'
+    if code == 401:
+        return hint
+    return f"name each file; or {hint}" if action == "list" else f"{hint}; or a signature expired"
 
 
 def _retry_after(headers: Headers) -> float | None:

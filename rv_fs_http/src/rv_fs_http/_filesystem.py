@@ -259,7 +259,7 @@ class HttpFileSystem(FileSystem):
                 if answer.status in MISSING:
                     return None
                 if answer.status not in WHOLE:
-                    raise refusal(answer.response, asked.shown, answer.seconds)
+                    raise refusal(answer, asked.shown, "list")
                 piece = HttpSource(self._requester, folder).whole(answer)
             except BaseException:
                 answer.done()

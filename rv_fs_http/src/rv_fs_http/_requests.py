@@ -18,6 +18,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from rv_core import AccessDeniedError, StorageError, TransferError, without_secrets
 from rv_fs_http._addresses import is_public
+from rv_fs_http._answers import PROXY_CREDENTIALS
 from rv_fs_http._body import drain
 from rv_fs_http._connections import Connections, UnconnectedError
 from rv_fs_http._cookies import Cookies
@@ -64,11 +65,13 @@ class Asked:
 
 @attrs.frozen
 class Answer:
-    """An answer, its body unread, the URL it came from in the end, and the seconds it took."""
+    """An answer, its body unread, the URL it came from in the end, the seconds it took, and whether
+    the server was told who we are."""
 
     response: urllib3.BaseHTTPResponse
     url: str
     seconds: float
+    was_authorized: bool
     was_redirected: bool = False
 
     @property
@@ -133,7 +136,8 @@ class Requester:
                 every["Authorization"] = authorization
             response = self._send(address, every, asked.shown, began)
             if response.status not in _REDIRECTS or "Location" not in response.headers:
-                return Answer(response, address.url, time.monotonic() - began, hops > 0)
+                seconds, authorized = time.monotonic() - began, authorization is not None
+                return Answer(response, address.url, seconds, authorized, hops > 0)
             try:
                 address = _next(address.url, response.headers["Location"], asked.shown)
             finally:
@@ -237,8 +241,7 @@ class Requester:
         if isinstance(error, known.ProxyError):
             if "failed: 407" in str(error.original_error):
                 return AccessDeniedError(
-                    f"cannot reach {shown}: the proxy wants credentials",
-                    hint="they are part of its URL: http://user:password@proxy:3128",
+                    f"cannot reach {shown}: the proxy wants credentials", hint=PROXY_CREDENTIALS
                 )
             return _unreachable(shown, "the proxy does not let us through", seconds)
         if isinstance(error, known.SSLError):

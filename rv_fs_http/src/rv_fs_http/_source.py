@@ -92,14 +92,14 @@ class HttpSource:
             elif answer.status == _UNSATISFIABLE and size == 0:
                 return info_of(headers, 0)
             elif answer.status not in (_PARTIAL, _UNSATISFIABLE):
-                raise refusal(answer.response, self._shown, answer.seconds)
+                raise refusal(answer, self._shown)
         finally:
             answer.done()
         # Of ranges it says nothing that makes sense, but it may well have the file.
         answer = self._ask({})
         try:
             if answer.status not in WHOLE:
-                raise refusal(answer.response, self._shown, answer.seconds)
+                raise refusal(answer, self._shown)
             return info_of(answer.headers, size_of(answer.headers))
         finally:
             answer.done()
@@ -160,7 +160,7 @@ class HttpSource:
             if version is not None and size != version.size:
                 raise self._changed()
         self.refused = self._was_split and ranged
-        raise refusal(answer.response, self._shown, answer.seconds)
+        raise refusal(answer, self._shown)
 
     def whole(self, answer: Answer, version: FileInfo | None = None, ranged: bool = False) -> Piece:
         """An answer that is the whole file; ``ranged``: though a range was asked for."""
