@@ -163,10 +163,14 @@ def test_settings_are_those_of_the_scheme_and_of_its_other_names(
     assert "HUSH" not in repr([setting.shown() for setting in kernel.config.settings()])
 
 
-def test_a_setting_that_the_implementation_does_not_know_is_an_error() -> None:
+def test_a_setting_that_the_implementation_does_not_know_is_an_error(sftp_server: Any) -> None:
     kernel = Kernel(config={"fsspec": {"ftp": {"hots": "127.0.0.1"}}})
     with pytest.raises(StorageError, match=r"ftp:///a .*host"):
         kernel.files.read_str("ftp:///a")
+    kernel = Kernel(config={"fsspec": {"sftp": {"usernme": "user"}}})
+    with pytest.raises(StorageError, match="sftp:// has no setting 'usernme'") as caught:
+        kernel.files.read_str(f"{sftp_server.url}/a")
+    assert caught.value.hint == "correct it in [fsspec.sftp]"
 
 
 # Who the server is, and what is told of us
@@ -185,6 +189,22 @@ def test_a_server_that_is_not_known_is_not_trusted(sftp_server: Any, tmp_path: P
     anybody = FsspecFileSystem("sftp", {"host_key_policy": "auto_add"})
     with pytest.raises(NotFoundError):
         anybody.read_bytes(f"{sftp_server.url}/nothing here")
+
+
+def test_a_login_without_credentials_is_refused_and_not_tried_again(
+    kernel: Kernel, sftp_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where keys would be
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    with pytest.raises(AccessDeniedError) as caught:
+        kernel.files.read_bytes(f"{sftp_server.plain}/x")
+    assert "[fsspec.sftp]" in str(caught.value.hint)
+
+
+def test_a_host_that_is_not_there_is_an_error_at_once(kernel: Kernel) -> None:
+    with pytest.raises(StorageError, match="its host has no address") as caught:
+        kernel.files.read_bytes("sftp://no-such-host.invalid/x")
+    assert not isinstance(caught.value, TransferError)
 
 
 @pytest.mark.slow

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import tarfile
 import threading
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from zipfile import BadZipFile
 
 import attrs
 from fsspec import AbstractFileSystem
@@ -26,6 +29,7 @@ from rv_core import (
     scheme_of,
     without_secrets,
 )
+from rv_fs_fsspec._address import Address
 from rv_fs_fsspec._filesystem import FsspecFileSystem
 
 if TYPE_CHECKING:
@@ -43,6 +47,7 @@ _COMPRESSIONS: Final = {
     ".xz": "xz",
     ".zst": "zstd",
 }
+_DAMAGED: Final = (BadZipFile, EOFError, tarfile.TarError, zlib.error)
 
 
 class Archives:
@@ -105,9 +110,18 @@ class OpenArchive(FsspecFileSystem):
             cls = Tar
         try:
             return cls(fo=stream, **given, skip_instance_cache=True)
-        except BaseException:
+        except BaseException as error:
             stream.close()
-            raise
+            if not isinstance(error, _DAMAGED):
+                raise
+        raise StorageError(
+            f"{without_secrets(self._inner)} is no {self._scheme} archive, or a damaged one",
+            hint="look at it with another program, or copy it there again",
+        )
+
+    def _parse(self, uri: str) -> Address:
+        """Messages name the archive too."""
+        return attrs.evolve(super()._parse(uri), uri=f"{uri}::{without_secrets(self._inner)}")
 
     def _info_of(self, told: Mapping[str, Any]) -> FileInfo:
         """Where an archive keeps no checksums, a file in it is as old as the archive: times and

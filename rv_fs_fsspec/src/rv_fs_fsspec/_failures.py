@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import re
+import socket
 import ssl
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from rv_core import (
     RVError,
     StorageError,
     TransferError,
+    scheme_of,
 )
 from rv_fs_fsspec._address import Address
 
@@ -48,6 +50,7 @@ _DENIED_NAMES: Final = re.compile(
 )
 _MAY_PASS_WORDS: Final = re.compile(r"socket is closed|server connection dropped|garbage packet")
 _DENIED_WORDS: Final = re.compile(r"permission|denied|forbidden|not allowed|privilege")
+_UNKNOWN_SETTING: Final = re.compile(r"unexpected keyword argument '(\w+)'")
 # What is close to a secret is left out with the whole text.
 _TELLING: Final = re.compile(
     r"secret|token|passw|passphrase|credential|signature|\bsig\b|authori[sz]ation|bearer"
@@ -80,9 +83,15 @@ def failures(
         raise
     except Exception as error:  # noqa: BLE001  whatever it is
         waited = time.monotonic() - started
-        what = f"cannot {action} {at.shown}"
+        unknown = _UNKNOWN_SETTING.search(str(error))
+        if unknown and unknown[1] in options:
+            scheme = scheme_of(at.uri)
+            raise StorageError(
+                f"cannot {action} {at.shown}: {scheme}:// has no setting {unknown[1]!r}",
+                hint=f"correct it in [fsspec.{scheme}]",
+            ) from None
         said = _said(error, _texts({**options, **at.connection}))
-        raise _translated(error, what, action, said, waited, exclusive) from None
+        raise _translated(error, action, at, said, waited, exclusive) from None
 
 
 def _texts(options: Mapping[str, Any]) -> list[str]:
@@ -97,8 +106,9 @@ def _texts(options: Mapping[str, Any]) -> list[str]:
 
 
 def _translated(
-    error: Exception, what: str, action: str, said: str, waited: float, exclusive: bool
+    error: Exception, action: str, at: Address, said: str, waited: float, exclusive: bool
 ) -> StorageError:
+    what = f"cannot {action} {at.shown}"
     code = _status_of(error)
     number = error.errno if isinstance(error, OSError) else None
     name, kind = type(error).__name__, kind_of(error)
@@ -126,7 +136,8 @@ def _translated(
     if issubclass(kind, PermissionError) or code in (401, 403, 407) or _is_denied(error, name):
         return AccessDeniedError(
             f"{what}: access was refused{said}",
-            hint="look at the credentials, the settings [fsspec.<scheme>] and the permissions",
+            hint="look at the credentials, the settings "
+            f"[fsspec.{scheme_of(at.uri)}] and the permissions",
         )
     if number in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return StorageError(
@@ -139,6 +150,8 @@ def _translated(
             hint="look at the address and the network, and try again",
             stalled=waited,
         )
+    if isinstance(error, socket.gaierror):
+        return StorageError(f"{what}: its host has no address", hint="look at the address")
     if isinstance(error, ImportError):
         return StorageError(f"{what}: a package is missing here{said}")
     return StorageError(f"{what}{said or f': {name}'}")
@@ -156,7 +169,8 @@ def _is_missing(error: Exception, code: int | None, writing: bool) -> bool:
 def _is_denied(error: Exception, name: str) -> bool:
     if type(error).__module__ == "ftplib":
         return _ftp_code(error) in (530, 532, 550, 553)
-    return _DENIED_NAMES.search(name) is not None
+    # What paramiko has no class of its own for.
+    return _DENIED_NAMES.search(name) is not None or "authentication method" in str(error)
 
 
 def _may_pass(error: Exception, code: int | None, number: int | None, name: str) -> bool:
@@ -168,8 +182,8 @@ def _may_pass(error: Exception, code: int | None, number: int | None, name: str)
         return True
     if number in _MAY_PASS_ERRNO or _MAY_PASS_NAMES.search(name) is not None:
         return True
-    if type(error).__name__ == "gaierror":
-        return True
+    if isinstance(error, socket.gaierror):
+        return number == socket.EAI_AGAIN
     return isinstance(error, OSError) and _MAY_PASS_WORDS.search(str(error).lower()) is not None
 
 

@@ -95,7 +95,7 @@ class FsspecFileSystem(FileSystem):
         at = self._to_read(uri)
         if self._traits.read == "fetch":
             return self._fetched(at)
-        return open_reader(self._source(at), uri, retries=self._retries)
+        return open_reader(self._source(at), at.uri, retries=self._retries)
 
     def info(self, uri: str) -> FileInfo:
         at = self._to_read(uri)
