@@ -279,3 +279,24 @@ def test_zarr_reads_and_writes(place: str) -> None:
     again = zarr.open_array(f"rv://{place}/image.zarr", mode="r")
     assert (again[10:50, 20:60] == pixels[10:50, 20:60]).all()
     assert Kernel().files.file_exists(f"{place}/image.zarr/zarr.json")
+
+
+@pytest.mark.slow
+def test_xarray_and_dask_read_and_write(place: str) -> None:
+    import dask.array
+    import dask.bag
+    import numpy as np
+    import xarray as xr
+
+    pixels = (("y", "x"), np.arange(64 * 64, dtype="uint16").reshape(64, 64))
+    scene = xr.Dataset({"red": pixels}, coords={"y": np.arange(64), "x": np.arange(64)})
+    scene.chunk({"y": 16}).to_zarr(f"rv://{place}/cube.zarr", consolidated=False)
+    again = xr.open_zarr(f"rv://{place}/cube.zarr", consolidated=False)
+    assert again.load().identical(scene)
+    red = dask.array.from_zarr(f"rv://{place}/cube.zarr", component="red")
+    assert red.sum().compute() == pixels[1].sum()
+    files = Kernel().files
+    for n in range(3):
+        files.write_str(f"{place}/{n}.txt", f"{n}\n{n}\n")
+    lines = dask.bag.read_text(f"rv://{place}/*.txt")
+    assert lines.compute(scheduler="threads") == ["0\n", "0\n", "1\n", "1\n", "2\n", "2\n"]
