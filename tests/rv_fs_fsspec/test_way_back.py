@@ -182,6 +182,9 @@ def test_errors_are_those_that_users_of_fsspec_expect(fs: RVFileSystem, place: s
     assert caught.value.errno == errno.EROFS
     with pytest.raises(ValueError, match="xyzzy"):
         fs.cat_file("xyzzy://a/b")
+    fsspec.register_implementation("bare", "no_such_package.FileSystem", clobber=True)
+    with pytest.raises(ImportError, match=r"bare:// needs .*pip install no-such-package"):
+        fs.cat_file("bare://a/b")
     with pytest.raises(ValueError, match="whole chain"):
         RVFileSystem(fo="memory://b", target_protocol="memory")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -179,6 +180,15 @@ def test_credentials_come_from_the_settings_by_reference(
     assert "HUSH" not in str(shown)
     again = Kernel.from_spec(kernel.spec())
     assert again.files.read_bytes(f"{server.url}/secret/file.bin") == BODY
+
+
+def test_one_system_goes_to_other_processes_with_its_credentials(
+    make_http: MakeHttp, server: Any
+) -> None:
+    server.put("file.bin", BODY)
+    http = make_http(hosts={f"127.0.0.1:{server.port}": {"token": server.token}})
+    url = f"{server.url}/secret/file.bin"
+    assert http.read_bytes(url) == pickle.loads(pickle.dumps(http)).read_bytes(url) == BODY
 
 
 def test_cookies_of_a_login_stay_with_their_server(

@@ -11,6 +11,7 @@ from rv_core import (
     AlreadyExistsError,
     NotFoundError,
     NotWritableError,
+    PluginDependencyError,
     StorageError,
     UnknownKeyError,
 )
@@ -18,8 +19,9 @@ from rv_core import (
 
 @contextmanager
 def as_os_errors() -> Iterator[None]:
-    """Raise a `StorageError` of the block as the OSError it amounts to, and a scheme that nobody
-    serves as fsspec does, as a ValueError; with RV's message and hint."""
+    """Raise a `StorageError` of the block as the OSError it amounts to, and as fsspec does, a scheme
+    that nobody serves as a ValueError, one whose package is missing as an ImportError; with RV's
+    message and hint."""
     try:
         yield
     except StorageError as error:
@@ -35,6 +37,8 @@ def as_os_errors() -> Iterator[None]:
         raise kind(number, _text(error.message, error.hint)) from error
     except UnknownKeyError as error:
         raise ValueError(_text(error.message, error.hint)) from error
+    except PluginDependencyError as error:
+        raise ImportError(_text(error.message, error.hint)) from error
 
 
 def _text(message: str, hint: str | None) -> str:

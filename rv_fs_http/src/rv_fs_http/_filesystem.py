@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
 import attrs
 from rv_core.transfers import (
@@ -66,6 +66,10 @@ class HttpFileSystem(FileSystem):
         self._requester = Requester(settings)
         self._ranges_at_once = min(_RANGES_AT_ONCE, settings.connections)
         self._retries = retries or Retries()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process go the settings, not the connections."""
+        return type(self), (self._requester.settings, self._retries), {"cache": self.cache}
 
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
         return mode == "r" and scheme_of(uri) in ("http", "https")
