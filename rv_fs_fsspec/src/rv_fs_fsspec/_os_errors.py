@@ -19,8 +19,8 @@ from rv_core import (
 
 @contextmanager
 def as_os_errors() -> Iterator[None]:
-    """Raise a `StorageError` of the block as the OSError it amounts to, and as fsspec does, a scheme
-    that nobody serves as a ValueError, one whose package is missing as an ImportError; with RV's
+    """Raise a `StorageError` of the block as the OSError it amounts to, a scheme that nobody serves
+    as a ValueError and one whose package is missing as an ImportError, as fsspec does; with RV's
     message and hint."""
     try:
         yield
