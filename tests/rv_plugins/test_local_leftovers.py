@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -170,6 +171,36 @@ def test_what_can_be_had_again_does_not_wait_for_the_disk(
     Kernel().files.sync(f"{tmp_path}/from", f"{tmp_path}/to")
     assert len(list((tmp_path / "to").iterdir())) == 5
     assert flushes == []
+
+
+@posix
+@pytest.mark.parametrize("way", ["stream", "copy"])
+def test_a_large_file_goes_to_the_disk_bit_by_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Nobody hears Ctrl-C while the disk is waited for: so it never is for long."""
+    step, seen = 16 << 20, [0]
+    monkeypatch.setattr("rv_core.local_files._atomic._SETTLE_BYTES", step)
+    for name in ("fsync", "fdatasync"):
+        known = getattr(os, name, os.fsync)
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda handle, known=known: (seen.append(os.fstat(handle).st_size), known(handle)),
+            raising=False,
+        )
+    (tmp_path / "large").write_bytes(b"x" * (2 * step + 1))
+    if way == "copy":
+        Kernel().files.copy(f"{tmp_path}/large", f"{tmp_path}/target")
+    else:
+        with Kernel().files.open(f"{tmp_path}/target", "wb") as stream:
+            for _ in range(32):
+                stream.write(b"x" * (step // 16))
+            stream.write(b"x")
+    assert (tmp_path / "target").stat().st_size == 2 * step + 1
+    waits = [after - before for before, after in pairwise(seen[:-1])]  # the last: of the folder
+    assert len(waits) == 3, "twice on the way, and at the end"
+    assert max(waits) == step
 
 
 @posix

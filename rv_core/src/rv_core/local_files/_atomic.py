@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _BUFFER_BYTES: Final = 1 << 18
+_SETTLE_BYTES: Final = 64 << 20
+"""So much of a durable file waits for the disk at most: while it does, nobody hears Ctrl-C."""
 _NO_HARD_LINKS: Final = {
     errno.EPERM,
     errno.ENOSYS,
@@ -80,6 +82,7 @@ class AtomicWriter(io.BufferedWriter):
         self._failure: StorageError | None = None
         self._pid = os.getpid()
         self._moved = False
+        self._unsettled = 0
         folder = os.path.dirname(target)
         self.part = os.path.join(folder, part_name())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -104,7 +107,22 @@ class AtomicWriter(io.BufferedWriter):
     def write(self, data: ReadableBuffer, /) -> int:
         """Like any stream's; raises `StorageError` where the disk is full or fails."""
         try:
-            return super().write(data)
+            count = super().write(data)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.settle(count)
+        return count
+
+    def settle(self, count: int) -> None:
+        """Note that so many bytes more were written, by this object or past it: a durable file
+        goes to the disk bit by bit, since all of a large one may take a minute at its end."""
+        self._unsettled += count
+        if not self._durable or self._unsettled < _SETTLE_BYTES:
+            return
+        self._unsettled = 0
+        self.flush()
+        try:
+            _sync_data(self.fileno())
         except OSError as error:
             raise self._failed(error) from error
 
@@ -194,6 +212,11 @@ class AtomicWriter(io.BufferedWriter):
         except FileExistsError:
             raise _exists(self._uri) from None
         os.replace(self.part, self._target)
+
+
+def _sync_data(handle: int) -> None:
+    """`os.fsync`, but for times and the like, where the system tells them apart."""
+    getattr(os, "fdatasync", os.fsync)(handle)
 
 
 def _exists(uri: str) -> AlreadyExistsError:

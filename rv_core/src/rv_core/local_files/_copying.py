@@ -7,6 +7,7 @@ import os
 from typing import BinaryIO, Final
 
 from rv_core._progress import OnProgress, Progress, ignore_progress
+from rv_core.local_files._atomic import AtomicWriter
 from rv_core.local_files._failures import failures
 from rv_core.local_files._reading import open_for_reading
 
@@ -28,6 +29,8 @@ def copy_into(
         done = 0
         while moved := _within_the_system(stream.fileno(), sink):
             done += moved
+            if isinstance(sink, AtomicWriter):
+                sink.settle(moved)
             on_progress(Progress("copy", done, found.st_size, "B"))
         while True:
             with failures("read", uri):
