@@ -102,11 +102,12 @@ def test_deleting_is_the_last_thing_done(shelf, here):
     assert shelf.tree() == FILES
 
 
-def test_an_empty_source_deletes_nothing_unless_it_may(shelf, tmp_path, two):
+def test_an_empty_source_deletes_nothing_unless_it_may(shelf, tmp_path, two, caplog):
     (tmp_path / "empty").mkdir()
     shelf.put(FILES)
     shelf.sync_to_dir(tmp_path / "empty", "shelf://a", delete=True)
     assert shelf.tree() == FILES
+    assert "empty holds no files: none of the 100 in shelf://a were deleted" in caplog.text
     shelf.sync_to_dir(tmp_path / "empty", "shelf://a", delete=True, allow_empty=True)
     assert shelf.tree() == {}
     _, right, files = two

@@ -85,7 +85,7 @@ def box(
     """The folder behind box://, a storage system for the command to find."""
     entries = {"rv.filesystems.v1": {"box": "acme_box"}}
     site = make_distribution("acme-box", entries, {"acme_box.py": BOX})
-    monkeypatch.setenv("PYTHONPATH", str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=os.pathsep)
     monkeypatch.setenv("RV_BOX_FOLDER", str(work / "box"))
     return work / "box"
 
@@ -156,6 +156,7 @@ def test_cp(fs: Run, work: Path) -> None:
     done = fs("cp", "in/a.tif", "in/sub/b c.txt", "one-name")
     assert done.returncode == 2
     assert not (work / "one-name").exists()
+    assert b"sync copies folders" in fs("cp", "in", "new/c").stderr
     assert fs("cp", "no", "new/b.tif").returncode == 1
     assert (work / "new/b.tif").read_bytes() == b"A" * 1000
 
@@ -191,7 +192,9 @@ def test_sync(fs: Run, work: Path) -> None:
     assert (work / "copy/sub/b c.txt").read_bytes() == b"\x00\xff\n"
     assert fs("sync", "--delete", "no", "copy").returncode == 1
     (work / "empty").mkdir()
-    assert fs("sync", "--delete", "empty", "copy").returncode == 0
+    done = fs("sync", "--delete", "empty", "copy")
+    assert done.returncode == 0
+    assert b"empty holds no files: none of the 2 in copy were deleted" in done.stderr
     assert (work / "copy/a.tif").exists()
     assert fs("sync", "--delete", "--allow-empty", "empty", "copy").returncode == 0
     assert not (work / "copy/a.tif").exists()
@@ -227,6 +230,7 @@ def test_sync_and_cp_with_and_between_remote_folders(fs: Run, work: Path, box: P
         for source in ("box://one/a.tif", "in/a.tif"):
             assert fs("cp", source, "/dev/stdout").stdout == b"A" * 1000
     assert b"ends in no file name" in fs("cp", "box://one/", "new/").stderr
+    assert b"box://one is a folder" in fs("cp", "box://one", "new").stderr
     long = fs("ls", "-l", "box://one").stdout.decode().splitlines()
     assert [line.split()[0] for line in long] == ["1000", "3"]
 

@@ -85,8 +85,17 @@ def sync(
     if error := work.error():
         raise error
     gone = {name: item for name, item in there.items() if name not in here}
-    if delete and gone and (here or allow_empty):
+    if not delete or not gone:
+        return
+    if here or allow_empty:
         target.delete(work.without_collisions(gone))
+    else:
+        logger.warning(
+            "%s holds no files: none of the %d in %s were deleted, as allow_empty was not given",
+            source.shown,
+            len(gone),
+            target.shown,
+        )
 
 
 def _cache_of(source: Side, target: Side, cache: Cache | None) -> Cache:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rv_core import without_secrets
+from rv_core import NotFoundError, StorageError, without_secrets
 from rv_core.local_files import path_of
 
 from rv_plugins.cli._exits import Usage
 from rv_plugins.cli._parameters import URI
 from rv_plugins.cli._progress import progress_bar
+from rv_plugins.cli.fs.rm import is_folder
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -37,8 +39,16 @@ def cp(kernel: Kernel, sources: tuple[str, ...], target: str) -> None:
     for source in sources:
         name = name_of(kernel, source) if into else None
         goal = target if name is None else there.uri_below(target, name)
-        with progress_bar(name or without_secrets(source)) as on_progress:
-            kernel.files.copy(source, goal, on_progress)
+        try:
+            with progress_bar(name or without_secrets(source)) as on_progress:
+                kernel.files.copy(source, goal, on_progress)
+        except NotFoundError as error:
+            with suppress(StorageError):
+                if is_folder(kernel, source):
+                    raise Usage(
+                        f"{without_secrets(source)} is a folder", hint="rv fs sync copies folders"
+                    ) from error
+            raise
 
 
 def name_of(kernel: Kernel, uri: str) -> str:

@@ -22,14 +22,15 @@ def rm(kernel: Kernel, uris: tuple[str, ...], recursive: bool) -> None:
     """Delete files. Nobody is asked, and nothing can be brought back."""
     for uri in uris:
         kernel.filesystem(uri, "w")  # a read-only system says so before it is asked for anything
-        if not recursive and _is_folder(kernel, uri):
+        if not recursive and is_folder(kernel, uri):
             raise StorageError(
                 f"{without_secrets(uri)} is a folder", hint="delete it and all it holds with -r"
             )
         kernel.files.delete(uri)
 
 
-def _is_folder(kernel: Kernel, uri: str) -> bool:
+def is_folder(kernel: Kernel, uri: str) -> bool:
+    """Whether a URI names a folder, and no file."""
     if is_local(uri):
         from pathlib import Path
 
