@@ -9,7 +9,7 @@ import threading
 import time
 import unicodedata
 from datetime import datetime
-from io import BytesIO
+from io import BufferedReader, BytesIO, RawIOBase
 from itertools import islice
 from pathlib import Path
 from urllib.parse import unquote
@@ -70,6 +70,41 @@ class TestUnfinishedFilesAreSeen(Contract):
             return stream
 
 
+class TestWritingInTwo(Contract):
+    catches = ("test_readers_see_one_whole_version_while_others_write",)
+
+    class storage(Memory):
+        def write_bytes(self, uri, data):
+            self.publish(uri, data[: len(data) // 2], exclusive=False)
+            time.sleep(0.001)
+            self.publish(uri, data, exclusive=False)
+
+
+class TestStreamsThatFollowTheFile(Contract):
+    catches = ("test_a_stream_reads_the_version_that_it_began",)
+
+    class storage(Memory):
+        def open(self, uri, mode="rb"):
+            return super().open(uri, mode) if mode != "rb" else BufferedReader(Following(self, uri))
+
+
+class Following(RawIOBase):
+    """Asks for the file anew each time something is read."""
+
+    def __init__(self, fs, uri):
+        self.fs, self.uri, self.pos = fs, uri, 0
+        fs.info(uri)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        data = self.fs.found(self.uri)[0][self.pos : self.pos + len(buffer)]
+        buffer[: len(data)] = data
+        self.pos += len(data)
+        return len(data)
+
+
 class TestAnAbortPublishes(Contract):
     catches = (
         "test_an_exception_drops_what_was_written[5-wb]",
@@ -117,6 +152,22 @@ class TestOnePageOnly(Contract):
     class storage(Memory):
         def list_paths(self, uri, ext=""):
             yield from islice(super().list_paths(uri, ext), 1000)
+
+
+class TestOnePageOfWhatIsKnown(Contract):
+    catches = ("test_a_listing_has_no_page_limit",)
+
+    class storage(Memory):
+        def list_files(self, uri, ext=""):
+            yield from islice(super().list_files(uri, ext), 1000)
+
+
+class TestOneRequestDeletesSome(Contract):
+    catches = ("test_a_listing_has_no_page_limit",)
+
+    class storage(Memory):
+        def delete_files(self, uris):
+            super().delete_files(islice(uris, 1000))
 
 
 class TestListingsAreKept(Contract):
@@ -211,6 +262,14 @@ class TestXbLooksTooEarly(Contract):
                 raise AlreadyExistsError(f"{uri} is there")
             time.sleep(0.02)
             return super().open(uri, "wb" if mode == "xb" else mode)
+
+
+class TestXbLooksNoMoreOnClosing(Contract):
+    catches = ("test_xb_does_not_replace_what_appeared_meanwhile",)
+
+    class storage(Memory):
+        def publish(self, uri, data, exclusive):
+            super().publish(uri, data, exclusive=False)
 
 
 class TestDeletingNothingIsFine(Contract):

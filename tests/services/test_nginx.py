@@ -37,6 +37,7 @@ READ = (
     "test_a_local_path_holds_what_is_there_now",
     "test_an_etag_that_is_not_known_is_none",
     "test_a_time_that_is_not_known_is_none",
+    "test_a_stream_reads_the_version_that_it_began",
     "test_streams_seek",
     "test_streams_say_that_they_do_not_seek",
     "test_a_system_that_does_not_list_says_so",

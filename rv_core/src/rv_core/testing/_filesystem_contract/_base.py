@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,8 +149,8 @@ def same_bytes(found: bytes, expected: bytes, what: str = "the file") -> None:
     """Fail where they differ, in one line: pytest would take its time to show all of them."""
     if found == expected:
         return
-    pairs = enumerate(zip(found, expected, strict=False))
-    at = next((n for n, (one, other) in pairs if one != other), min(len(found), len(expected)))
+    shorter = range(min(len(found), len(expected)))
+    at = bisect_left(shorter, True, key=lambda n: found[: n + 1] != expected[: n + 1])
     raise AssertionError(
         f"{what} should have {len(expected)} bytes and has {len(found)}; from byte {at} on it has "
         f"{found[at : at + 12]!r} instead of {expected[at : at + 12]!r}"

@@ -315,6 +315,14 @@ class Writing(Storage):
             stream.write(b"second")
         assert fs.read_bytes(uri) == b"first"
 
+    @needs("write", "exclusive")
+    def test_xb_does_not_replace_what_appeared_meanwhile(self, fs: FileSystem, root: str) -> None:
+        uri = fs.uri_below(root, "folder/lock")
+        with pytest.raises(AlreadyExistsError), fs.open(uri, "xb") as stream:
+            stream.write(b"late")
+            fs.write_bytes(uri, b"first")
+        same_bytes(fs.read_bytes(uri), b"first")
+
     @needs("write", "delete")
     def test_deleting_a_file(self, fs: FileSystem, root: str, put: Put) -> None:
         one, other = put("folder/one", b"1"), put("folder/other", b"2")

@@ -96,10 +96,14 @@ class Listing(Storage):
         names = [f"pages/{n % 7}/{n:05} é.txt" for n in range(self.many)]
         with ThreadPoolExecutor(fs.transfers_at_once) as pool:
             list(pool.map(lambda name: put(name, b"x"), names))
-        assert listed(fs, fs.uri_below(root, "pages")) == sorted(
-            name.removeprefix("pages/") for name in names
-        )
+        pages = fs.uri_below(root, "pages")
+        expected = sorted(name.removeprefix("pages/") for name in names)
+        assert listed(fs, pages) == expected
+        assert sorted(file.name for file in fs.list_files(pages)) == expected
         if {"write", "delete"} <= self.capabilities:
+            some = [*(f"gone/{n}" for n in range(self.many)), names[0]]
+            fs.delete_files(fs.uri_below(root, name) for name in some)
+            assert not fs.file_exists(fs.uri_below(root, names[0])), "not all were deleted"
             fs.delete(fs.uri_below(root, "pages"))
             assert not fs.file_exists(fs.uri_below(root, "pages"))
             with pytest.raises(NotFoundError):

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-from rv_core._errors import NotFoundError
+from rv_core._errors import IntegrityError, NotFoundError, TransferError
 from rv_core._filesystem import FileSystem
 from rv_core.testing._filesystem_contract._base import (
     Storage,
@@ -30,6 +31,7 @@ from rv_core.testing._filesystem_contract._base import (
 # No name is a folder of another: not every system holds both.
 _NAMES = ("a", "b c", "bus/1", "bus/é#2", "bush/1", "d/e/f%20", "d/e/g", "d/h+i?")
 _FOLDERS = ("bus", "bush", "d", "d/e", "bu", "none")
+_CHANGED = b"changed meanwhile"
 _names = st.sampled_from(_NAMES)
 _folders = st.sampled_from(_FOLDERS)
 
@@ -74,6 +76,16 @@ class StorageMachine(RuleBasedStateMachine):
         with pytest.raises(_Interruption), self.fs.open(self._uri(name), "wb") as stream:
             stream.write(b"half")
             raise _Interruption
+
+    @rule(name=_names)
+    def overwrite_while_others_read(self, name: str) -> None:
+        before, after = self.there.get(name), self._content()
+        with ThreadPoolExecutor(2) as pool:
+            readers = [pool.submit(self._read, name) for _ in range(2)]
+            self.fs.write_bytes(self._uri(name), after)
+        self.there[name] = after
+        found = {reader.result() for reader in readers} - {before, after, _CHANGED}
+        assert not found, f"read while it was written: {found}"
 
     @rule(name=_names)
     def delete(self, name: str) -> None:
@@ -147,6 +159,14 @@ class StorageMachine(RuleBasedStateMachine):
         for name, data in self.there.items():
             same_bytes(self.fs.read_bytes(self._uri(name)), data, repr(name))
         same_files(tree_of(self.folder), self.here)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return self.fs.read_bytes(self._uri(name))
+        except NotFoundError:
+            return None
+        except (IntegrityError, TransferError):
+            return _CHANGED  # which is an answer
 
     def _uri(self, name: str) -> str:
         return self.fs.uri_below(self.root, name)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 import time
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Barrier, Event
 from typing import BinaryIO, Final
 
 import pytest
 
-from rv_core._errors import AlreadyExistsError, IntegrityError, NotFoundError, TransferError
+from rv_core._errors import (
+    AlreadyExistsError,
+    IntegrityError,
+    NotFoundError,
+    StorageError,
+    TransferError,
+)
 from rv_core._filesystem import FileSystem
 from rv_core._progress import Progress
 from rv_core.testing._filesystem_contract._base import (
@@ -171,42 +177,47 @@ class Transfers(Storage):
         versions = [bytes([65 + n]) * (300_000 + 50_000 * n) for n in range(4)]
         whole = {hashlib.sha256(version).hexdigest() for version in versions}
         fs.write_bytes(uri, versions[0])
-        done, start = Event(), Barrier(6)
+        done, start = Event(), Barrier(7)
         start_of_test = time.monotonic()
 
-        def write(version: bytes) -> int:
+        def write(number: int) -> int:
+            version, path = versions[number], tmp_path / f"up {number}"
+            path.write_bytes(version)
+            ways: list[Callable[[], object]] = [
+                lambda: self._write_in_pieces(fs, uri, version),
+                lambda: fs.write_bytes(uri, version),
+                lambda: fs.copy_to(path, uri),
+            ]
             start.wait(30)
             count = 0
-            for _ in range(6):
+            for n in range(6):
                 try:
-                    with fs.open(uri, "wb") as stream:
-                        for offset in range(0, len(version), 100_000):
-                            stream.write(version[offset : offset + 100_000])
+                    ways[(number + n) % 3]()
                 except IntegrityError:
                     continue  # "somebody else has written it at the same time" is an answer
                 count += 1
             return count
 
-        def read(by_copy: bool) -> tuple[int, set[str]]:
+        def copy() -> bytes:
+            fs.copy_from(uri, tmp_path / "down")
+            return (tmp_path / "down").read_bytes()
+
+        def read(have: Callable[[], bytes]) -> tuple[int, set[str]]:
             count, found = 0, set()
-            target = tmp_path / "down"
             start.wait(30)
             while not done.is_set() or (count == 0 and time.monotonic() < start_of_test + 60):
                 try:
-                    if by_copy:
-                        fs.copy_from(uri, target)
-                        data = target.read_bytes()
-                    else:
-                        data = fs.read_bytes(uri)
+                    data = have()
                 except (IntegrityError, TransferError):
                     continue  # "it changed meanwhile" is an answer
                 count += 1
                 found.add(hashlib.sha256(data).hexdigest())
             return count, found
 
-        with ThreadPoolExecutor(6) as pool:
-            readers = [pool.submit(read, by_copy) for by_copy in (True, False)]
-            writers = [pool.submit(write, version) for version in versions]
+        haves = (copy, lambda: fs.read_bytes(uri), lambda: self._read_in_pieces(fs, uri))
+        with ThreadPoolExecutor(7) as pool:
+            readers = [pool.submit(read, have) for have in haves]
+            writers = [pool.submit(write, number) for number in range(4)]
             try:
                 written = sum(writer.result() for writer in writers)
             finally:
@@ -217,6 +228,20 @@ class Transfers(Storage):
                 assert count, "not one read came through"
                 assert found <= whole, "a reader saw a mixture of versions, or a part of one"
         assert hashlib.sha256(fs.read_bytes(uri)).hexdigest() in whole
+
+    def test_a_stream_reads_the_version_that_it_began(self, fs: FileSystem, put: Put) -> None:
+        """To its end and back to its start; that the file was replaced is an answer too."""
+        old, new = pattern(3 * _MIB), pattern(4 * _MIB, seed=1)
+        uri = put("file.bin", old)
+        with fs.open(uri) as stream:
+            found = stream.read(1000)
+            put("file.bin", new)
+            with suppress(StorageError):
+                same_bytes(found + stream.read(), old)
+                if "seek" in self.capabilities:
+                    stream.seek(500)
+                    same_bytes(stream.read(), old[500:])
+        same_bytes(fs.read_bytes(uri), new)
 
     @needs("write")
     def test_many_threads_may_use_one_system(self, fs: FileSystem, root: str) -> None:
@@ -285,6 +310,15 @@ class Transfers(Storage):
             fs.copy_from(uri, tmp_path / "large.bin")
         with (tmp_path / "large.bin").open("rb") as source:
             assert _hash(source) == expected
+
+    def _write_in_pieces(self, fs: FileSystem, uri: str, data: bytes) -> None:
+        with fs.open(uri, "wb") as stream:
+            for offset in range(0, len(data), 100_000):
+                stream.write(data[offset : offset + 100_000])
+
+    def _read_in_pieces(self, fs: FileSystem, uri: str) -> bytes:
+        with fs.open(uri) as stream:
+            return b"".join(iter(lambda: stream.read(70_000), b""))
 
     @contextmanager
     def _little_memory(self, what: str) -> Iterator[None]:
