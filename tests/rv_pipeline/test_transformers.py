@@ -206,6 +206,18 @@ def test_rasters_are_spelled_in_yaml() -> None:
     assert "min_max" in str(error.value.complaint.hint)
 
 
+def test_the_type_alone_stands_for_a_transformer_in_python_as_in_yaml() -> None:
+    expected = RasterConfig(uris="a.tif", transformers=(StatsTransformerConfig(),))
+    assert RasterConfig(uris="a.tif", transformers=["stats_uint8"]) == expected
+    assert RasterConfig(uris="a.tif", transformers="stats_uint8") == expected
+    assert structure({"uris": "a.tif", "transformers": ["stats_uint8"]}, RasterConfig) == expected
+    with pytest.raises(ConfigError, match="no transformer of type 'stats_uint16'") as unknown:
+        RasterConfig(uris="a.tif", transformers=["stats_uint16"])
+    assert "stats_uint8" in str(unknown.value.hint)
+    with pytest.raises(ConfigError, match="'cast' needs dtype"):
+        RasterConfig(uris="a.tif", transformers=["cast"])
+
+
 def test_rasters_keep_through_json() -> None:
     """As in a bundle."""
     config = RasterConfig(

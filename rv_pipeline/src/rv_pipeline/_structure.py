@@ -22,6 +22,7 @@ from rv_core import BackendConfig, ClassMap, ConfigError, RVError
 from rv_pipeline.augmentors import AugmentorConfig, as_augmentors
 from rv_pipeline.rasters.config import RasterConfig, TransformerConfig
 from rv_pipeline.rasters.label_raster import RasterLabelConfig
+from rv_pipeline.rasters.transformer_configs import transformer_class
 from rv_pipeline.scenes import AnyLabels
 from rv_pipeline.vectors.config import LabelConfig
 
@@ -38,7 +39,6 @@ class FromArgument(str):
 
 
 _FIELD = re.compile(r"\w+\.(\w+) ")
-_TRANSFORMERS = {cls.type: cls for cls in typing.get_args(TransformerConfig)}
 
 
 @attrs.frozen
@@ -175,16 +175,8 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
 
 def _transformer(value: Any, converter: Converter) -> Any:
     fields = {"type": value} if isinstance(value, str) else dict(_mapping(value))
-    name = fields.pop("type", None)
-    if name not in _TRANSFORMERS:
-        close = get_close_matches(str(name), _TRANSFORMERS, n=1)
-        raise ConfigError(
-            f"there is no transformer of type {name!r}",
-            hint=f"did you mean {close[0]!r}?"
-            if close
-            else f"the types are {', '.join(_TRANSFORMERS)}",
-        )
-    return converter.structure(fields, _TRANSFORMERS[name])
+    cls = transformer_class(fields.pop("type", None))
+    return converter.structure(fields, cls)
 
 
 def _labels(value: Any, converter: Converter) -> Any:

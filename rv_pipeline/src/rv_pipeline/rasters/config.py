@@ -22,6 +22,7 @@ from rv_pipeline.rasters.transformer_configs import (
     ReclassTransformerConfig,
     StatsTransformerConfig,
     TransformerConfig,
+    as_transformers,
 )
 
 __all__ = [
@@ -83,7 +84,8 @@ class RasterConfig:
     first that has data wins.
     ``channel_order``: bands to read, counted from 0, in the order the model sees them; ``None``
     means all but alpha bands.
-    ``transformers``: applied to the pixels of each window, in this order.
+    ``transformers``: applied to the pixels of each window, in this order; their ``type`` alone
+    (``"stats_uint8"``) stands for one with its defaults.
     ``nodata``: the value of pixels without data, where the files do not say it or are wrong.
     ``extent_crop``: what is left out at the sides.
     ``shift``: by how many metres (x, y) the raster is moved under its labels, to correct its
@@ -102,7 +104,7 @@ class RasterConfig:
 
     uris: Uris = attrs.field(converter=as_uris, validator=at_least(1))
     channel_order: tuple[int, ...] | None = attrs.field(default=None, converter=_as_channels)
-    transformers: tuple[TransformerConfig, ...] = attrs.field(default=(), converter=tuple)
+    transformers: tuple[TransformerConfig, ...] = attrs.field(default=(), converter=as_transformers)
     nodata: float | None = attrs.field(default=None)
     extent_crop: ExtentCrop | None = attrs.field(
         default=None, validator=optional(instance_of(ExtentCrop))

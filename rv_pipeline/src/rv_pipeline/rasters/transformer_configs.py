@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal
+from difflib import get_close_matches
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import attrs
 from attrs.validators import optional
@@ -213,3 +214,38 @@ TransformerConfig = (
     | NodataFillTransformerConfig
 )
 """What may stand in `RasterConfig.transformers`; told apart by their ``type`` key."""
+
+TRANSFORMERS: Final = {cls.type: cls for cls in get_args(TransformerConfig)}
+"""The classes by their ``type`` key."""
+
+
+def as_transformers(value: Iterable[Any] | Any) -> tuple[TransformerConfig, ...]:
+    """Configs, or the types alone of those that need nothing said, as configs; one of them or
+    several. Raises `ConfigError`."""
+    several = [value] if isinstance(value, str | TransformerConfig) else value
+    return tuple(_as_transformer(item) for item in several)
+
+
+def _as_transformer(value: Any) -> TransformerConfig:
+    if isinstance(value, TransformerConfig):
+        return value
+    cls = transformer_class(value)
+    missing = [f.name for f in attrs.fields(cls) if f.default is attrs.NOTHING]
+    if missing:
+        raise ConfigError(
+            f"the transformer {value!r} needs {' and '.join(missing)}",
+            hint=f"use {cls.__name__}({missing[0]}=...)",
+        )
+    made: TransformerConfig = cls()
+    return made
+
+
+def transformer_class(name: Any) -> Any:
+    """The config class of this ``type``; raises `ConfigError`."""
+    if isinstance(name, str) and name in TRANSFORMERS:
+        return TRANSFORMERS[name]
+    close = get_close_matches(str(name), TRANSFORMERS, n=1)
+    raise ConfigError(
+        f"there is no transformer of type {name!r}",
+        hint=f"did you mean {close[0]!r}?" if close else f"the types are {', '.join(TRANSFORMERS)}",
+    )
