@@ -90,6 +90,19 @@ def test_cells_come_back_to_the_pixel(
     np.testing.assert_allclose(found.scores, cells.scores, atol=1e-6)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("crs", ["image", "EPSG:4326"])
+def test_degrees_need_no_crs_in_geojson(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path, crs: Crs
+) -> None:
+    """Where EPSG:4326 is named, its latitude would come first."""
+    source, path = raster(*PLACES[2]), tmp_path / "cells.geojson"
+    write_cells(str(path), some_cells(source), source, CLASSES, kernel, crs=crs)
+    data = json.loads(path.read_text())
+    assert "crs" not in data
+    longitude, latitude = data["features"][0]["geometry"]["coordinates"][0][0]
+    assert (round(longitude), round(latitude)) == (15, 45)
+
+
 @pytest.mark.parametrize(("crs", "expected"), [("image", 32633), ("EPSG:4326", 4326)])
 def test_other_programs_read_them(
     raster: MakeRaster, kernel: Kernel, tmp_path: Path, crs: Crs, expected: int

@@ -1,9 +1,9 @@
 """GeoJSON over a raster: from its pixels to coordinates of a file, and back.
 
 What the stores of cells, boxes and polygons share. Coordinates are in EPSG:4326, as the GeoJSON
-standard wants it, or in the raster's CRS, named in the ``crs`` member that GDAL and QGIS read. For
-a raster without CRS they are its own (pixels: x right, y down), and the file says so in the member
-``coordinates``.
+standard wants it (longitude first, and no ``crs`` member), or in the raster's CRS, which GDAL and
+QGIS read from that member. For a raster without CRS they are its own (pixels: x right, y down), and
+the file says so in the member ``coordinates``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _WGS84: Final = "EPSG:4326"
+_STANDARD: Final = (("EPSG", "4326"), ("OGC", "CRS84"))  # what GeoJSON is in if it names no CRS
 _LINES: Final = 1_000  # features that are written at a time
 _PIXEL_SHARE: Final = 1e-3  # of a pixel: what coordinates are rounded to, at most
 
@@ -66,8 +67,7 @@ class Placement:
             )
             if not raster.transform.is_identity:
                 members["coordinates"] = "those of the image's world file, which names no CRS"
-        elif self.crs == "image":
-            authority = raster.crs.to_authority()
+        elif self.crs == "image" and (authority := raster.crs.to_authority()) not in _STANDARD:
             name = f"urn:ogc:def:crs:{authority[0]}::{authority[1]}" if authority else None
             members["crs"] = {
                 "type": "name",
