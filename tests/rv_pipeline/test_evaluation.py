@@ -43,6 +43,8 @@ def test_no_cells_at_all_give_zeros() -> None:
 def test_the_summary_names_the_classes() -> None:
     summary = c.summary(MATRIX, ["a", "b", "c"])
     assert summary["classes"]["b"]["support"] == 5
+    assert [f["predicted"] for f in summary["classes"].values()] == [7, 6, 0]
+    assert [f["count_error"] for f in summary["classes"].values()] == [-1, 1, 0]
     assert summary["confusion_matrix"] == {
         "classes": ["a", "b", "c"],
         "counts": [[5, 3, 0], [2, 3, 0], [0, 0, 0]],

@@ -5,7 +5,8 @@ With ``M[t][p]`` cells of true class ``t`` predicted as ``p``:
 - precision of ``c``: ``M[c][c] / sum_t M[t][c]`` - of the cells called ``c``, those that are;
 - recall of ``c``: ``M[c][c] / sum_p M[c][p]`` - of the cells that are ``c``, those called so;
 - F1 of ``c``: ``2 M[c][c] / (sum_t M[t][c] + sum_p M[c][p])``, the harmonic mean of the two;
-- support of ``c``: ``sum_p M[c][p]``; accuracy: ``sum_c M[c][c] / sum M``.
+- support of ``c``: ``sum_p M[c][p]``; accuracy: ``sum_c M[c][c] / sum M``;
+- predicted of ``c``: ``sum_t M[t][c]``; count error: by how much it exceeds the support.
 
 A ratio whose denominator is 0 counts as 0. The macro average is the plain mean over the classes
 that occur, as truth or as prediction; the weighted average weighs each class by its support.
@@ -83,13 +84,18 @@ def weighted_average(matrix: Matrix) -> Scores:
 
 def summary(matrix: Matrix, names: Sequence[str]) -> dict[str, Any]:
     """All figures of a confusion matrix, JSON-able."""
+    predicted = [sum(row[c] for row in matrix) for c in range(len(matrix))]
     return {
         "accuracy": accuracy(matrix),
         "macro": attrs.asdict(macro_average(matrix)),
         "weighted": attrs.asdict(weighted_average(matrix)),
         "classes": {
-            name: attrs.asdict(scores)
-            for name, scores in zip(names, class_scores(matrix), strict=True)
+            name: {
+                **attrs.asdict(scores),
+                "predicted": count,
+                "count_error": count - scores.support,
+            }
+            for name, scores, count in zip(names, class_scores(matrix), predicted, strict=True)
         },
         "confusion_matrix": {"classes": list(names), "counts": [list(row) for row in matrix]},
         "cells": sum(map(sum, matrix)),

@@ -10,7 +10,10 @@ support and accuracy are those of `rv_pipeline.evaluation.classification`, and
 Pixels that are 255 in either, unlabelled or without data, count nowhere.
 
 By polygons, a predicted polygon is right where it matches a true one of its class: their IoU
-reaches a threshold, and neither is matched otherwise. Pairs are made from the best IoU down.
+reaches a threshold, and neither is matched otherwise. Pairs are made from the best IoU down. Of a
+true one only what lies in the scene is asked for, and each part of it that is apart for itself, as
+that is how polygons come of pixels. ``count_error`` is by how much the predicted ones outnumber the
+true ones.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from rv_pipeline.evaluation import classification
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from rv_core import Window
     from rv_pipeline.vectors import Features
 
     Counts = NDArray[np.int64]
@@ -82,16 +86,22 @@ class Matches:
             "f1": 2 * self.matched / ends if ends else 0.0,
             "support": self.support,
             "predicted": self.predicted,
+            "count_error": self.predicted - self.support,
             "mean_matched_iou": self.iou_sum / self.matched if self.matched else 0.0,
         }
 
 
 def match_polygons(
-    truth: Features, predicted: Features, class_id: int, iou_thresh: float, aoi: NDArray[Any]
+    truth: Features,
+    predicted: Features,
+    class_id: int,
+    iou_thresh: float,
+    aoi: NDArray[Any],
+    extent: Window,
 ) -> Matches:
-    """The matches of a class. ``aoi``: the areas of interest [N]; a polygon counts if at least half
-    of it lies inside. All for none."""
-    one = _inside(truth.geometries[truth.class_ids == class_id], aoi)
+    """The matches of a class in a scene of this ``extent``. ``aoi``: the areas of interest [N]; a
+    polygon counts if at least half of it lies inside. All for none."""
+    one = _inside(_clipped(truth.geometries[truth.class_ids == class_id], extent), aoi)
     other = _inside(predicted.geometries[predicted.class_ids == class_id], aoi)
     if len(one) == 0 or len(other) == 0:
         return Matches(len(one), len(other))
@@ -111,6 +121,18 @@ def match_polygons(
         taken.add(b)
         total += float(iou[pair])
     return Matches(len(one), len(other), len(found), total)
+
+
+def _clipped(polygons: NDArray[Any], extent: Window) -> NDArray[Any]:
+    """What of the polygons lies in the scene, part by part."""
+    left, top = extent.col_off, extent.row_off
+    scene = shapely.box(left, top, left + extent.width, top + extent.height)
+    shapely.prepare(scene)
+    whole = shapely.covers(scene, polygons)
+    cut = shapely.intersection(polygons[~whole], scene)
+    parts = shapely.get_parts(np.concatenate([polygons[whole], cut]))
+    kept: NDArray[Any] = parts[shapely.area(parts) > 0]
+    return kept
 
 
 def _inside(polygons: NDArray[Any], aoi: NDArray[Any]) -> NDArray[Any]:

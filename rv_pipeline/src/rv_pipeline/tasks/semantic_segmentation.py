@@ -267,7 +267,7 @@ class SemanticSegmentation(Task):
         predicted = read_features(polygons, scene.raster, self.classes, kernel)
         return {
             self.classes.name_of(class_id): segmentation.match_polygons(
-                scene.features, predicted, class_id, options.iou_thresh, scene.aoi
+                scene.features, predicted, class_id, options.iou_thresh, scene.aoi, scene.extent
             )
             for class_id in outlines.class_ids
         }
@@ -284,7 +284,7 @@ class SemanticSegmentation(Task):
             return "no labelled pixels"
         return (
             f"mean IoU {overall['mean_iou']:.3f}, macro F1 {overall['macro']['f1']:.3f}, "
-            f"accuracy {overall['accuracy']:.3f} over {overall['pixels']} pixels"
+            f"accuracy {overall['accuracy']:.3f} over {overall['pixels']:,} pixels"
         )
 
     def tables(self, overall: dict[str, Any]) -> Sequence[Table]:
