@@ -202,7 +202,7 @@ def full_page(config: SceneConfig, kernel: Kernel) -> Page:
             Section(
                 title="Figures",
                 tables=[wide, long],
-                matrix=ConfusionMatrix(names, rng.integers(0, 5000, (20, 20)).tolist(), "pixel"),
+                matrix=ConfusionMatrix(names, rng.integers(0, 5000, (20, 20)).tolist(), "pixels"),
             ),
             Section(title="Training", text=NASTY, charts=charts(history)),
             Section(title="Scenes", scenes=[*scenes, failed(NASTY, DataError(NASTY, hint=NASTY))]),

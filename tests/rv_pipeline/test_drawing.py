@@ -16,7 +16,7 @@ from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource
 from rv_pipeline.report.contact_sheets import choose, contact_sheets, write_contact_sheets
 from rv_pipeline.report.drawing import Frame, LabelLayer
-from rv_pipeline.report.mistakes import MistakeLayer, match_boxes
+from rv_pipeline.report.mistakes import MistakeLayer
 from rv_pipeline.report.palette import (
     CONFUSED,
     CORRECT,
@@ -341,36 +341,9 @@ def test_cells_are_compared_where_both_are_known() -> None:
     assert not alpha(layer)[:, 20:].any()
 
 
-def boxes(
-    *rows: tuple[float, float, float, float], ids: object = None, scores: object = None
-) -> BoxLabels:
+def boxes(*rows: tuple[float, float, float, float], ids: object = None) -> BoxLabels:
     class_ids = np.zeros(len(rows), int) if ids is None else np.array(ids)
-    found = None if scores is None else np.array(scores, np.float32)
-    return BoxLabels(np.array(rows, np.float32).reshape(-1, 4), class_ids, found)
-
-
-def test_a_box_has_one_partner_the_one_with_the_higher_score() -> None:
-    truth = boxes((0, 0, 10, 10))
-    predicted = boxes((0, 0, 10, 9), (0, 0, 10, 10), scores=[0.9, 0.5])
-    matches = match_boxes(truth, predicted)
-    assert matches.of_truth == [0]
-    assert matches.of_predicted == [0, None]
-
-
-def test_a_partner_of_the_same_class_is_preferred() -> None:
-    truth = boxes((0, 0, 10, 10), ids=[1])
-    predicted = boxes((0, 0, 10, 10), (0, 0, 10, 8), ids=[0, 1], scores=[0.9, 0.1])
-    matches = match_boxes(truth, predicted)
-    assert matches.of_truth == [1]
-    alone = match_boxes(truth, boxes((0, 0, 10, 10), ids=[0]))
-    assert (alone.of_truth, alone.same_class) == ([0], [False])
-
-
-def test_boxes_that_only_touch_or_are_not_there_have_no_partners() -> None:
-    truth = boxes((0, 0, 10, 10))
-    assert match_boxes(truth, boxes((0, 10, 10, 20))).of_truth == [None]
-    assert match_boxes(truth, boxes()).of_truth == [None]
-    assert match_boxes(boxes(), truth).of_predicted == [None]
+    return BoxLabels(np.array(rows, np.float32).reshape(-1, 4), class_ids)
 
 
 def test_boxes_are_counted_as_correct_missed_false_or_of_the_wrong_class() -> None:
@@ -379,6 +352,17 @@ def test_boxes_are_counted_as_correct_missed_false_or_of_the_wrong_class() -> No
     predicted = boxes((0, 0, 10, 10), (50, 50, 60, 60), (80, 80, 90, 90), ids=[0, 1, 0])
     layer.compare(Window(0, 0, 100, 100), truth, predicted)
     assert layer.counts == [1, 1, 1, 1]
+
+
+def test_boxes_outside_the_area_of_interest_are_no_mistakes() -> None:
+    """As in eval.json: what the area does not hold is neither missed nor false."""
+    aoi = np.array([shapely.box(0, 0, 50, 100)])
+    layer = MistakeLayer(Frame(Window(0, 0, 100, 100), (100, 100), 1.0), aoi=aoi)
+    truth = boxes((0, 0, 10, 10), (20, 70, 30, 80), (40, 40, 60, 60))
+    predicted = boxes((0, 0, 10, 10), (80, 80, 90, 90), (42, 40, 60, 60), (70, 10, 80, 20))
+    layer.compare(Window(0, 0, 100, 100), truth, predicted)
+    assert layer.counts == [1, 0, 1, 0]
+    assert not alpha(layer)[:, 62:].any()
 
 
 # Contact sheets

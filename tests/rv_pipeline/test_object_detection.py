@@ -153,6 +153,9 @@ def test_every_object_is_found_once_wherever_it_lies(
     overall = figures["overall"]
     assert (overall["ap"], overall["boxes"], overall["count_error"]) == (1.0, len(OBJECTS), 0)
     assert overall["classes"]["boat"]["recall"] == 1.0
+    confusion = {"classes": ["car", "boat", "nothing"], "counts": [[5, 0, 0], [0, 4, 0], [0, 0, 0]]}
+    assert overall["confusion_matrix"] == figures["scenes"]["validation"]["confusion_matrix"]
+    assert overall["confusion_matrix"] == confusion
     assert figures["scenes"]["validation"]["ap50"] == 1.0
     assert "AP 1.000 (AP50 1.000)" in reports["eval"].summary["line"]
 

@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 from rv_pipeline.outputs import Output
 from rv_pipeline.report.charts import charts, read_history, ticks
-from rv_pipeline.report.page import ConfusionMatrix, Page, Section, render
+from rv_pipeline.report.page import ConfusionMatrix, Page, Section, grouped, render
 from rv_pipeline.tasks.task import Table
 
 from rv_core import Kernel
-from rv_pipeline import Experiment, SceneConfig, run
+from rv_pipeline import DatasetConfig, Experiment, SceneConfig, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 
@@ -84,10 +84,20 @@ def test_the_report_is_one_file_with_figures_each_scene_and_chips_of_each_split(
             assert image.width >= 100
 
 
+def test_without_labelled_scenes_the_report_says_so_and_shows_no_zeros(
+    evaluated: Callable[..., Elements], scene: Callable[..., SceneConfig]
+) -> None:
+    unlabelled = attrs.evolve(scene("south", seed=2), labels=None)
+    page = evaluated(dataset=DatasetConfig(train=scene("north", seed=1), validation=unlabelled))
+    assert "There are no labelled scenes." in page.text
+    assert page.all("table") == []
+    assert any("labelled train chips" in image["alt"] for image in page.all("img"))
+
+
 def test_names_that_look_like_html_are_text(
     evaluated: Callable[..., Elements], scene: Callable[..., SceneConfig]
 ) -> None:
-    from rv_pipeline import CellOptions, ChipClassificationConfig, DatasetConfig
+    from rv_pipeline import CellOptions, ChipClassificationConfig
 
     roof = 'roof <script>alert(1)</script> & "more"'
     task = ChipClassificationConfig(
@@ -233,6 +243,20 @@ def test_long_numbers_show_their_thousands() -> None:
     )
     assert "123,456" in page.text and "4,096" in page.text
     assert page.text.count("123456") == 1  # a name stays a name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("-38", "\u221238"),
+        ("+1612", "+1,612"),
+        ("-1612", "\u22121,612"),
+        ("-", "-"),
+        ("a-1", "a-1"),
+    ],
+)
+def test_signs_are_set_as_signs(text: str, expected: str) -> None:
+    assert grouped(text) == expected
 
 
 def test_a_confusion_matrix_of_many_classes_is_a_list_of_what_is_confused() -> None:

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 THRESHOLDS: Final = np.linspace(0.5, 0.95, 10)
 """The intersections over union from which a prediction is right."""
 
+SCORE_ROUNDING: Final = 1e-6
+"""What a score may have lost in the file it was written to."""
+
 _RECALLS: Final = np.linspace(0, 1, 101)
 _WHOLE: Final = 0.999  # of a box inside the area of interest: it was drawn in another CRS
 
@@ -225,8 +228,7 @@ def _class_figures(matches: Matches, score_thresh: float) -> Mapping[str, Any]:
 
 def _at(matches: Matches, score_thresh: float) -> tuple[int, int]:
     """How many predictions of at least this score are right, and how many there are."""
-    # A score on the threshold may have lost a digit in the file it was written to.
-    good = (matches.scores >= score_thresh - 1e-6) & ~matches.ignored[0]
+    good = (matches.scores >= score_thresh - SCORE_ROUNDING) & ~matches.ignored[0]
     return int(np.count_nonzero(good & matches.hits[0])), int(np.count_nonzero(good))
 
 

@@ -104,12 +104,13 @@ class EvaluationReport:
     def _page(self, figures: dict[str, Any], stats: RasterStats) -> Page:
         experiment, task, overall = self._job.experiment, self._task, figures["overall"]
         matrix = overall.get("confusion_matrix")
+        evaluated = Section(
+            title="Figures",
+            tables=task.tables(overall),
+            matrix=matrix and ConfusionMatrix(matrix["classes"], matrix["counts"], task.units),
+        )
         sections = [
-            Section(
-                title="Figures",
-                tables=task.tables(overall),
-                matrix=matrix and ConfusionMatrix(matrix["classes"], matrix["counts"], task.unit),
-            ),
+            *([evaluated] if self._scenes else []),  # those of nothing are zeros, which say nothing
             self._training(),
             self._scene_section(figures),
             Section(title="Chips", text=CHIPS_TEXT, sheets=self._sheets(stats)),

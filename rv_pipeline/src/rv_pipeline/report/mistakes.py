@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
-import shapely
 
 from rv_core import UNLABELLED, BoxLabels, ChipLabel, Label, PixelLabels, Window
+from rv_pipeline.evaluation.box_pairs import pair_boxes
 from rv_pipeline.report.drawing import Frame, LabelLayer, class_mask, in_scene
 from rv_pipeline.report.palette import CONFUSED, CORRECT, FALSE, MISSED
 
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("correct", "missed", "false", "confused")
 """How a prediction can be to its label, in the order of `MistakeLayer.counts`."""
-
-IOU: Final = 0.5
-"""Intersection over union from which on a predicted box and a labelled one are of one object."""
 
 _CORRECT, _MISSED, _FALSE, _CONFUSED = range(4)
 _QUIET: Final = 24  # of 255: how strongly what is correct is filled
@@ -32,12 +28,16 @@ class MistakeLayer(LabelLayer):
     ``background``: the class id that stands for "nothing": something predicted there is *false*,
     something labelled but predicted as it is *missed*. Without one, whatever is of another class
     than its label is *confused*. Pixels and cells without a label or prediction stay clear; so do
-    pixels that are correct. ``counts``: how many cells, boxes or pixels are of each of `KINDS`.
+    pixels that are correct. ``aoi``: the polygons [N] of the area of interest; boxes that it does
+    not hold stay clear too. ``counts``: how many cells, boxes or pixels are of each of `KINDS`.
     """
 
-    def __init__(self, frame: Frame, background: int | None = None) -> None:
+    def __init__(
+        self, frame: Frame, background: int | None = None, aoi: NDArray[Any] | None = None
+    ) -> None:
         super().__init__(frame, (CORRECT, MISSED, FALSE, CONFUSED))
         self.background = background
+        self.aoi = np.empty(0, object) if aoi is None else aoi
         self.counts = [0, 0, 0, 0]
 
     def compare(self, window: Window, truth: Label | None, predicted: Label | None) -> None:
@@ -78,61 +78,17 @@ class MistakeLayer(LabelLayer):
         self.add_pixels(place, kinds)
 
     def _compare_boxes(self, window: Window, truth: BoxLabels, predicted: BoxLabels) -> None:
-        true_boxes = in_scene(truth.boxes, window)
-        boxes = in_scene(predicted.boxes, window)
-        matches = match_boxes(truth, predicted)
-        for partner, box in zip(matches.of_truth, true_boxes, strict=True):
-            if partner is None:
-                self.counts[_MISSED] += 1
-                self.add_box(box, self.colors[_MISSED], dashed=True)
-        for partner, same, box in zip(matches.of_predicted, matches.same_class, boxes, strict=True):
-            kind = _FALSE if partner is None else _CORRECT if same else _CONFUSED
+        truth = attrs.evolve(truth, boxes=in_scene(truth.boxes, window).astype(np.float32))
+        predicted = attrs.evolve(
+            predicted, boxes=in_scene(predicted.boxes, window).astype(np.float32)
+        )
+        pairs = pair_boxes(truth, predicted, self.aoi)
+        for missed in np.flatnonzero(pairs.truth_counts & (pairs.of_truth < 0)).tolist():
+            self.counts[_MISSED] += 1
+            self.add_box(truth.boxes[missed], self.colors[_MISSED], dashed=True)
+        for said in np.flatnonzero(pairs.predicted_counts).tolist():
+            partner = int(pairs.of_predicted[said])
+            same = partner >= 0 and truth.class_ids[partner] == predicted.class_ids[said]
+            kind = _FALSE if partner < 0 else _CORRECT if same else _CONFUSED
             self.counts[kind] += 1
-            self.add_box(box, self.colors[kind])
-
-
-@attrs.frozen
-class BoxMatches:
-    """``of_truth`` [N]: the predicted box of each labelled one, or ``None``. ``of_predicted`` [M]:
-    the reverse. ``same_class`` [M]: whether a predicted box and its partner are of one class."""
-
-    of_truth: Sequence[int | None]
-    of_predicted: Sequence[int | None]
-    same_class: Sequence[bool]
-
-
-def match_boxes(truth: BoxLabels, predicted: BoxLabels, iou: float = IOU) -> BoxMatches:
-    """Partners of at least this intersection over union: those of one class first, then those of
-    different classes; the higher score, then the greater overlap, chooses first."""
-    one, other, overlaps = _overlapping(truth.boxes, predicted.boxes)
-    near = overlaps >= iou
-    one, other, overlaps = one[near], other[near], overlaps[near]
-    same = np.asarray(truth.class_ids)[one] == np.asarray(predicted.class_ids)[other]
-    scores = np.zeros(len(other)) if predicted.scores is None else predicted.scores[other]
-    of_truth: list[int | None] = [None] * len(truth.boxes)
-    of_predicted: list[int | None] = [None] * len(predicted.boxes)
-    same_class = [False] * len(predicted.boxes)
-    for pair in np.lexsort((-overlaps, -scores, ~same)).tolist():
-        t, p = int(one[pair]), int(other[pair])
-        if of_truth[t] is None and of_predicted[p] is None:
-            of_truth[t], of_predicted[p], same_class[p] = p, t, bool(same[pair])
-    return BoxMatches(of_truth, of_predicted, same_class)
-
-
-def _overlapping(
-    one: NDArray[Any], other: NDArray[Any]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Indices of boxes that overlap, and the intersection over union of each pair."""
-    one = np.asarray(one, np.float64).reshape(-1, 4)
-    other = np.asarray(other, np.float64).reshape(-1, 4)
-    tree = shapely.STRtree(shapely.box(one[:, 1], one[:, 0], one[:, 3], one[:, 2]))
-    query = shapely.box(other[:, 1], other[:, 0], other[:, 3], other[:, 2])
-    second, first = tree.query(query)
-    a, b = one[first], other[second]
-    sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
-    shared = np.clip(sides, 0, None).prod(axis=1)
-    union = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1) - shared
-    overlaps: NDArray[np.float64] = np.divide(
-        shared, union, out=np.zeros_like(shared), where=union > 0
-    )
-    return first, second, overlaps
+            self.add_box(predicted.boxes[said], self.colors[kind])

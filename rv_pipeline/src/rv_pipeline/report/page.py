@@ -30,11 +30,11 @@ _CONFUSIONS: Final = 30
 
 @attrs.frozen
 class ConfusionMatrix:
-    """``counts[t][p]``: how many (``unit``: cells, pixels...) of class t were predicted as p."""
+    """``counts[t][p]``: how many (``units``: cells, pixels...) of class t were predicted as p."""
 
     classes: Sequence[str]
     counts: Sequence[Sequence[int]]
-    unit: str = "cell"
+    units: str = "cells"
 
     @property
     def fits(self) -> bool:
@@ -55,7 +55,7 @@ class ConfusionMatrix:
             [self.classes[t], self.classes[p], f"{n:,}", f"{self.share(t, p):.1%}"]
             for n, t, p in most
         ]
-        headings = ("is", "predicted as", f"{self.unit}s", "of the class")
+        headings = ("is", "predicted as", self.units, "of the class")
         return Table("Confused most", headings, rows)
 
 
@@ -180,6 +180,8 @@ def figure_columns(table: Table) -> list[bool]:
 
 
 def grouped(text: str) -> str:
-    """A whole number of four or more digits with its thousands told apart; other texts as they
-    are."""
-    return f"{int(text):,}" if re.fullmatch(r"[0-9]{4,}", text) else text
+    """A number as it is set: four or more digits with the thousands told apart, and a minus sign;
+    other texts as they are."""
+    if re.fullmatch(r"[-+]?[0-9]{4,}", text):
+        text = f"{int(text):{'+' if text[0] == '+' else ''},}"
+    return re.sub(r"\A-(?=\d)", "\u2212", text)

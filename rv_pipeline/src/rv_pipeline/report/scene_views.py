@@ -105,7 +105,7 @@ def comparison(
     canvas = Canvas.of(scene.id, scene.raster, limits or Limits())
     colors = colors_of(classes)
     labels, predictions = LabelLayer(canvas.frame, colors), LabelLayer(canvas.frame, colors)
-    mistakes = MistakeLayer(canvas.frame, background)
+    mistakes = MistakeLayer(canvas.frame, background, scene.aoi)
     kind: type[Any] | None = None
     for batch in batches(windows):
         for window, true, found in zip(batch, truth(batch), predicted(batch), strict=True):

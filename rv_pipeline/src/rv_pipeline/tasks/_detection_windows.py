@@ -20,6 +20,7 @@ import shapely
 
 from rv_core import BoxLabels, Window
 from rv_pipeline import boxes as geometry
+from rv_pipeline.evaluation.detection import SCORE_ROUNDING
 from rv_pipeline.windows import inside, slide
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class SceneBoxes:
         found = geometry.clip(geometry.of_geometries(features.geometries), extent)
         there = geometry.areas(found) > 0
         return cls(found[there], np.asarray(features.class_ids, np.int64)[there])
+
+    def of_score(self, threshold: float) -> SceneBoxes:
+        """The predicted ones of at least this score."""
+        assert self.scores is not None
+        good = self.scores >= threshold - SCORE_ROUNDING
+        return SceneBoxes(self.boxes[good], self.class_ids[good], self.scores[good])
 
     def __len__(self) -> int:
         return len(self.boxes)

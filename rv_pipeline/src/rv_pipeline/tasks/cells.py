@@ -168,7 +168,7 @@ class ChipClassification(Task):
         if not overall["cells"]:
             return "no labelled cells"
         macro, accuracy = overall["macro"]["f1"], overall["accuracy"]
-        return f"macro F1 {macro:.3f}, accuracy {accuracy:.3f} over {overall['cells']} cells"
+        return f"macro F1 {macro:.3f}, accuracy {accuracy:.3f} over {overall['cells']:,} cells"
 
     def tables(self, overall: dict[str, Any]) -> Sequence[Table]:
         rows = [*overall["classes"].items(), ("macro average", overall["macro"])]

@@ -13,6 +13,7 @@ import numpy as np
 from rv_core import BoxLabels, ConfigError, DataError, Label, ModelError, Window
 from rv_pipeline import boxes as geometry
 from rv_pipeline.evaluation import detection
+from rv_pipeline.evaluation.box_pairs import NOTHING, confusion
 from rv_pipeline.tasks import config as bases
 from rv_pipeline.tasks._detection_config import (
     DetectionChipOptions,
@@ -241,16 +242,28 @@ class ObjectDetection(Task):
         return (extent,)
 
     def evaluate(self, scenes: Iterable[EvaluatedScene], kernel: Kernel) -> dict[str, Any]:
-        """`rv_pipeline.evaluation.detection` says what the figures are."""
+        """`rv_pipeline.evaluation.detection` and `.box_pairs` say what the figures are."""
         names, threshold = self.classes.names, self.predict.score_thresh
         matches: dict[str, list[detection.Matches]] = {}
+        confusions: dict[str, np.ndarray[Any, Any]] = {}
         for scene_id, scene, uri in scenes:
             with self.read_predictions(uri, scene, kernel) as predicted:
-                matches[scene_id] = self._matches(scene, predicted.found)
+                found = predicted.found
+            matches[scene_id] = self._matches(scene, found)
+            confusions[scene_id] = confusion(
+                self._boxes(scene), found.of_score(threshold), scene.aoi, len(names)
+            )
+
+        def figures(ids: Sequence[str]) -> dict[str, Any]:
+            counts = sum((confusions[i] for i in ids), np.zeros((len(names) + 1,) * 2, np.int64))
+            matrix = {"classes": [*names, NOTHING], "counts": counts.tolist()}
+            summary = detection.summary([matches[i] for i in ids], names, threshold)
+            return summary | {"confusion_matrix": matrix}
+
         return {
             "task": self.key,
-            "overall": detection.summary(list(matches.values()), names, threshold),
-            "scenes": {i: detection.summary([m], names, threshold) for i, m in matches.items()},
+            "overall": figures(list(matches)),
+            "scenes": {i: figures([i]) for i in matches},
         }
 
     def _matches(self, scene: Scene, found: SceneBoxes) -> list[detection.Matches]:
@@ -277,7 +290,7 @@ class ObjectDetection(Task):
             return "no labelled boxes"
         return (
             f"AP {overall['ap']:.3f} (AP50 {overall['ap50']:.3f}), F1 {overall['macro']['f1']:.3f} "
-            f"over {overall['boxes']} boxes"
+            f"over {overall['boxes']:,} boxes"
         )
 
     def tables(self, overall: dict[str, Any]) -> Sequence[Table]:
