@@ -177,6 +177,15 @@ def test_a_body_that_always_ends_badly_is_an_error_and_leaves_the_old_file(
     assert [p.read_text() for p in target.parent.iterdir()] == ["old"]
 
 
+@pytest.mark.parametrize("encoding", ["identity", "binary", "UTF-8"])
+def test_an_encoding_that_is_none_changes_nothing(
+    http: HttpFileSystem, proxy: FaultProxy, url: str, encoding: str
+) -> None:
+    proxy.fail(SetHeaders({"Content-Encoding": encoding}), times=None)
+    assert http.read_bytes(url) == BODY
+    assert http.info(url).size == len(BODY)
+
+
 @pytest.mark.parametrize(
     ("encoding", "error", "said"),
     [("gzip", IntegrityError, "not encoded"), ("br", StorageError, "'br'")],
@@ -232,6 +241,13 @@ def test_a_server_that_drips_a_compressed_body_is_asleep(silent: Callable[..., s
     url = silent(PACKED + UNNAMED, *[b"x"] * 1000)
     assert "stalled" in str(failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}")))
     assert time.monotonic() - started < 15
+
+
+def test_a_server_of_another_protocol_is_an_error(
+    http: HttpFileSystem, silent: Callable[..., str]
+) -> None:
+    url = silent(b"SSH-2.0-OpenSSH_9.2\r\n")
+    assert "does not speak HTTP" in str(failure_of(lambda: http.read_bytes(f"{url}/x{SECRETS}")))
 
 
 def test_a_server_that_says_nothing_is_an_error(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 WHOLE: Final = (200, 203)
 MISSING: Final = (404, 410)
 PROXY_CREDENTIALS: Final = "they are part of its URL: http://user:password@proxy:3128"
+# What servers say of files that they have not encoded.
+_NO_ENCODING: Final = ("binary", "identity", "none", "utf-8")
 _MAY_PASS: Final = (408, 425, 429)
 _STAYS: Final = (501, 505)  # what the server cannot do it will not be able to do in a second
 
@@ -56,7 +58,7 @@ def size_of(headers: Headers) -> int | None:
 def encoding_of(headers: Headers) -> str:
     """How the body is encoded, which the file is not; empty for the file itself."""
     found = headers.get("Content-Encoding", "").strip().lower()
-    return "" if found == "identity" else found
+    return "" if found in _NO_ENCODING else found
 
 
 def range_of(headers: Headers) -> tuple[int | None, int | None, int | None]:

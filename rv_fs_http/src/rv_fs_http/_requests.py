@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from http.client import BadStatusLine, RemoteDisconnected
 from pathlib import Path
 from typing import Final
 from urllib.parse import urljoin, urlsplit
@@ -31,6 +32,8 @@ from rv_fs_http._urls import Address, Origin, unusable
 MAX_REDIRECTS: Final = 5
 PARTIAL: Final = 206
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+# OpenSSL's words for an answer in the clear, which differ by its version.
+_NOT_ENCRYPTED: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")
 _NO_RETRIES: Final = urllib3.Retry(False, redirect=False)
 _HEADERS: Final = {
     "Accept": "*/*",
@@ -251,6 +254,11 @@ class Requester:
                     hint="certificates of your own can be named: [http] ca_bundle, or the "
                     "variable REQUESTS_CA_BUNDLE",
                 )
+            if any(name in str(error) for name in _NOT_ENCRYPTED):
+                return StorageError(
+                    f"cannot reach {shown}: the server does not encrypt",
+                    hint="check the scheme and the port: it may be http://",
+                )
             return _unreachable(shown, "the encrypted connection does not come about", seconds)
         if isinstance(error, known.ReadTimeoutError):
             why = f"no answer within {self._settings.read_timeout:g} s"
@@ -262,6 +270,9 @@ class Requester:
             return StorageError(f"cannot read {shown}: the server's answer makes no sense")
         if isinstance(error, ValueError):  # what urllib3 finds wrong with a URL is one, too
             return unusable(shown)
+        cause = error.args[-1] if error.args else None
+        if isinstance(cause, BadStatusLine) and not isinstance(cause, RemoteDisconnected):
+            return _unreachable(shown, "what answers there does not speak HTTP", seconds)
         return _unreachable(shown, "the server refuses or breaks the connection", seconds)
 
 
