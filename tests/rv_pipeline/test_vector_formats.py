@@ -20,7 +20,16 @@ from rv_pipeline.rasters.config import RasterConfig
 from rv_pipeline.vectors import Features, read_aoi, read_features
 from rv_pipeline.vectors.config import LabelConfig
 
-from rv_core import ClassMap, DataError, FileInfo, FileSystem, Kernel, NotFoundError, hookimpl
+from rv_core import (
+    ClassMap,
+    DataError,
+    FileInfo,
+    FileSystem,
+    Kernel,
+    NotFoundError,
+    hookimpl,
+    without_secrets,
+)
 
 CLASSES = ClassMap.of("house", "road")
 WEST, NORTH = 500_000.0, 5_000_000.0
@@ -139,16 +148,15 @@ def test_a_zipped_shapefile(tmp_path: Path, read: Read) -> None:
     assert_labels(read(str(tmp_path / "houses.zip")))
 
 
-def test_a_shapefile_in_storage_comes_with_its_other_files(
-    tmp_path: Path, raster: RasterSource
-) -> None:
-    class Attic(FileSystem):
-        """A folder of this machine that looks like a far one."""
+@pytest.fixture
+def attic(tmp_path: Path) -> Kernel:
+    """A kernel with a folder of this machine that looks like a far one, and takes signed URIs."""
 
+    class Attic(FileSystem):
         def open(self, uri: str, mode: Any = "rb") -> Any:
-            path = tmp_path / uri.removeprefix("attic://")
+            path = tmp_path / uri.removeprefix("attic://").removesuffix("?signature=hush")
             if not path.is_file():
-                raise NotFoundError(f"there is no {uri}")
+                raise NotFoundError(f"there is no {without_secrets(uri)}")
             return path.open(mode)
 
         def info(self, uri: str) -> FileInfo:
@@ -166,13 +174,41 @@ def test_a_shapefile_in_storage_comes_with_its_other_files(
         def rv_filesystem(self, uri: str) -> FileSystem | None:
             return Attic() if uri.startswith("attic://") else None
 
+    return Kernel(plugins=[Plugin(), "rv_plugins.plugin"])
+
+
+@pytest.mark.parametrize("query", ["", "?signature=hush"])
+def test_a_shapefile_in_storage_comes_with_its_other_files(
+    tmp_path: Path, raster: RasterSource, attic: Kernel, query: str
+) -> None:
     write(tmp_path / "Houses.shp", driver="ESRI Shapefile")
-    kernel = Kernel(plugins=[Plugin(), "rv_plugins.plugin"])
-    config = LabelConfig(uris="attic://Houses.shp", class_property="kind")
-    assert_labels(read_features(config, raster, CLASSES, kernel))
+    config = LabelConfig(uris=f"attic://Houses.shp{query}", class_property="kind")
+    assert_labels(read_features(config, raster, CLASSES, attic))
     (tmp_path / "Houses.dbf").unlink()
     with pytest.raises(DataError, match=r"attic://Houses\.shp is not whole: its \.dbf file"):
-        read_features(config, raster, CLASSES, kernel)
+        read_features(config, raster, CLASSES, attic)
+
+
+def test_signatures_reach_no_message(
+    tmp_path: Path, raster: RasterSource, attic: Kernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    far = [shapely.box(WEST + 5000, NORTH, WEST + 5100, NORTH + 100)]
+    write(tmp_path / "far.gpkg", far, ["house"], driver="GPKG")
+    (tmp_path / "none.geojson").write_text(collection())
+    for name in ("far.gpkg", "none.geojson"):
+        uri = f"attic://{name}?signature=hush"
+        with pytest.raises(DataError, match=f"attic://{name}") as error:
+            read_aoi([uri], raster, attic)
+        assert "hush" not in f"{error.value} {error.value.hint}"
+    with pytest.raises(DataError, match=r"attic://far\.gpkg") as error:
+        read_features(
+            LabelConfig(uris="attic://far.gpkg?signature=hush", class_property="kind"),
+            raster, CLASSES, attic,
+        )  # fmt: skip
+    assert "hush" not in f"{error.value} {error.value.hint}"
+    read_features(LabelConfig(uris="attic://none.geojson?signature=hush"), raster, CLASSES, attic)
+    assert "attic://none.geojson holds no labels" in caplog.text
+    assert "hush" not in caplog.text
 
 
 def test_parts_of_a_shapefile_that_are_missing_are_named(tmp_path: Path, read: Read) -> None:
@@ -222,6 +258,16 @@ def test_areas_of_interest_outside_the_scene_are_named(
     match = r"areas of interest in .*far\.gpkg do not overlap the raster .*: the nearest is 4\.8 km"
     with pytest.raises(DataError, match=match):
         read_aoi([uri], raster, kernel)
+
+
+def test_a_file_without_areas_of_interest_is_named(
+    tmp_path: Path, raster: RasterSource, kernel: Kernel
+) -> None:
+    (tmp_path / "none.geojson").write_text(collection())
+    match = r"there are no areas of interest in .*none\.geojson"
+    with pytest.raises(DataError, match=match) as error:
+        read_aoi([str(tmp_path / "none.geojson")], raster, kernel)
+    assert "leave aoi_uris out" in str(error.value.hint)
 
 
 def collection(*features: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import warnings
@@ -27,6 +28,8 @@ _PARQUET: Final = (".parquet", ".geoparquet")
 _GEOJSON: Final = (".json", ".geojson")
 _NEEDED: Final = (".shx", ".dbf")
 _BESIDE: Final = (*_NEEDED, ".prj", ".cpg")
+_SHAPEFILE: Final = re.compile(r"(\.shp)(?=$|[?#])", re.IGNORECASE)
+"""The ending of the first of them in a URI, behind which a signature may follow."""
 
 _ERRORS: Final = (
     CRSError,
@@ -167,13 +170,14 @@ def _on_disk(uri: str, suffix: str, kernel: Kernel) -> Iterator[Path]:
         return
     folder = Path(tempfile.mkdtemp(prefix="rv-shapefile-"))
     try:
-        stem, extension = uri[: -len(suffix)], uri[-len(suffix) :]
+        stem, extension, query = _SHAPEFILE.split(uri, maxsplit=1)
         upper = extension.isupper()
         found = set()
         for part in (suffix, *_BESIDE):
             try:
                 kernel.files.copy(
-                    f"{stem}{part.upper() if upper else part}", str(folder / f"shape{part}")
+                    f"{stem}{part.upper() if upper else part}{query}",
+                    str(folder / f"shape{part}"),
                 )
                 found.add(part)
             except NotFoundError:

@@ -24,8 +24,8 @@ def no_overlap(
 ) -> DataError:
     """The error for vectors of which none lies on the raster: by how far, and in which CRS.
 
-    ``areas``: what was read, in pixel coordinates. ``sources``: the geometries of each file in
-    its own coordinates, and how they were projected.
+    ``uris``: of the files, without secrets. ``areas``: what was read, in pixel coordinates.
+    ``sources``: the geometries of each file in its own coordinates, and how they were projected.
     """
     projection = sources[0][1]
     raster = projection.raster

@@ -69,12 +69,10 @@ def read_features(
         ids_of_files.append(class_ids_[chosen])
     areas, ids = np.concatenate(geometries), np.concatenate(ids_of_files)
     if len(areas) == 0:
-        logger.warning("%s holds no labels", ", ".join(config.uris))
+        logger.warning("%s holds no labels", ", ".join(file.uri for file in files))
     on_raster = _on_raster(areas, raster)
     if len(areas) and not on_raster.any():
-        raise no_overlap(
-            "labels", config.uris, areas, [(f.geometries, f.projection) for f in files]
-        )
+        raise _elsewhere("labels", files, areas)
     return Features(areas[on_raster], ids[on_raster])
 
 
@@ -87,11 +85,14 @@ def read_aoi(uris: Sequence[str], raster: RasterSource, kernel: Kernel) -> NDArr
         return np.empty(0, object)
     files = [_read(uri, (), raster, kernel) for uri in uris]
     areas = np.concatenate([_areas(file, None) for file in files])
+    if len(areas) == 0:
+        raise DataError(
+            f"there are no areas of interest in {', '.join(file.uri for file in files)}",
+            hint="draw polygons where the labels are complete, or leave aoi_uris out",
+        )
     on_raster = _on_raster(areas, raster)
     if not on_raster.any():
-        raise no_overlap(
-            "areas of interest", uris, areas, [(f.geometries, f.projection) for f in files]
-        )
+        raise _elsewhere("areas of interest", files, areas)
     return areas[on_raster]
 
 
@@ -165,6 +166,11 @@ def _areas(
             areas[invalid], method="structure", keep_collapsed=False
         )
     return areas
+
+
+def _elsewhere(what: str, files: Sequence[_Projected], areas: NDArray[Any]) -> DataError:
+    sources = [(file.geometries, file.projection) for file in files]
+    return no_overlap(what, [file.uri for file in files], areas, sources)
 
 
 def _on_raster(areas: NDArray[Any], raster: RasterSource) -> NDArray[np.bool_]:
