@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import shapes as gdal_shapes
 from rv_pipeline.label_stores import polygons as store
 from rv_pipeline.label_stores._tracing import trace
@@ -197,7 +199,8 @@ def test_pictures_have_no_square_metres(make: Make, kernel: Kernel, tmp_path: Pa
     with pytest.raises(ConfigError, match="cannot be measured in square metres"):
         outlines = Outlines(class_ids=[0], min_area=1, min_area_units="m2")
         write_polygons(uri, path, raster, CLASSES, outlines, kernel)
-    write_polygons(uri, path, raster, CLASSES, Outlines(class_ids=[0]), kernel)
+    with warnings.catch_warnings(action="error", category=NotGeoreferencedWarning):
+        write_polygons(uri, path, raster, CLASSES, Outlines(class_ids=[0]), kernel)
     assert "area_m2" not in Path(uri).read_text()
 
 

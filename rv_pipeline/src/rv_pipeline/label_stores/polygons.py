@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -213,8 +214,11 @@ def _joined(cut: Sequence[Traced]) -> Iterator[Traced]:
 
 def _open(path: Path) -> Any:
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
-    return rasterio.open(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pictures are welcome
+        return rasterio.open(path)
 
 
 def _read(dataset: Any, tile: Window, outlines: Outlines) -> tuple[NDArray[np.uint8], _Place]:
