@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,15 +111,21 @@ def test_a_mapping_may_be_of_colors(write: Write, raster: RasterSource, kernel: 
 
 
 def test_nodata_is_unlabelled_unless_the_mapping_has_it(
-    write: Write, raster: RasterSource, kernel: Kernel
+    write: Write, raster: RasterSource, kernel: Kernel, caplog: pytest.LogCaptureFixture
 ) -> None:
     uri = write("labels.tif", IDS, nodata=0)
     np.testing.assert_array_equal(read(raster, kernel, uris=uri) == 255, IDS == 0)
+    assert "0 is the file's nodata value, so its pixels are unlabelled and not of" in caplog.text
+    assert "'roof'" in caplog.text
+    caplog.clear()
     mapping = {0: "rest", 1: "road", 2: "roof"}
     found = read(raster, kernel, uris=uri, class_mapping=mapping)
     np.testing.assert_array_equal(found, np.array([2, 1, 0])[IDS])
     plain = write("plain.tif", IDS)
     np.testing.assert_array_equal(read(raster, kernel, uris=plain, nodata=2) == 255, IDS == 2)
+    floats = write("floats.tif", IDS.astype("float32"), nodata=math.nan)
+    np.testing.assert_array_equal(read(raster, kernel, uris=floats), IDS)
+    assert not caplog.records
 
 
 def test_windows_are_the_same_pixels_and_nothing_lies_beyond(

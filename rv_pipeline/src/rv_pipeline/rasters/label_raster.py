@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from rv_core import ClassMap, Kernel, Window
     from rv_pipeline.rasters.source import RasterSource
+
+logger = logging.getLogger(__name__)
 
 _HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}\Z")
 _TOLERANCE: Final = 0.5  # px by which a label raster may lie off the scene's
@@ -120,6 +123,8 @@ class LabelRaster:
             source = RasterSource.open(attrs.evolve(wanted, nodata=math.nan), kernel)
         _check_lies_on(source, raster)
         values = _class_ids(config, source, classes)
+        if config.nodata is None:
+            _warn_of_hidden(source, values, classes)
         default = _UNKNOWN
         if config.default_class is not None:
             default = classes.id_of(config.default_class)
@@ -223,6 +228,20 @@ class LabelRaster:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _warn_of_hidden(source: RasterSource, values: Values, classes: ClassMap) -> None:
+    """Many programs call 0 nodata, which is a class here: better to say so than to lose it."""
+    hidden: Any = source.files[0].nodata_held
+    class_id = values.get(hidden, UNLABELLED)
+    if source.bands < 3 and class_id != UNLABELLED:
+        logger.warning(
+            "%s: %g is the file's nodata value, so its pixels are unlabelled and not of the class "
+            "%r; name it in class_mapping if they are",
+            source.uri,
+            hidden,
+            classes.name_of(class_id),
+        )
 
 
 def _check_lies_on(labels: RasterSource, raster: RasterSource) -> None:
