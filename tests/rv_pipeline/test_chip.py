@@ -202,6 +202,21 @@ def test_there_are_as_many_random_chips_as_were_asked_for(experiment: Make, kern
     assert chips(made, kernel).count("train") == 50
 
 
+def test_random_chips_lie_in_the_area_of_interest_as_many_as_were_asked_for(
+    experiment: Make, kernel: Kernel, tmp_path: Path
+) -> None:
+    labels = json.loads((tmp_path / "data/north.geojson").read_text())
+    ring = [[500_000 + x, 5_000_000 - y] for x, y in ((0, 0), (32, 0), (32, 16), (0, 16), (0, 0))]
+    square = {"type": "Polygon", "coordinates": [ring]}
+    labels["features"] = [{"type": "Feature", "properties": {}, "geometry": square}]
+    (tmp_path / "aoi.geojson").write_text(json.dumps(labels))
+    made = experiment(chip=ChipOptions(windows="random", chips_per_scene=50))
+    train = attrs.evolve(made.dataset.train[0], aoi_uris=str(tmp_path / "aoi.geojson"))
+    made = attrs.evolve(made, dataset=DatasetConfig(train=train))
+    run(made, ["analyze", "chip"], kernel=kernel)
+    assert chips(made, kernel).count("train") == 50
+
+
 def test_labels_that_are_pixels_are_refused_where_vectors_are_needed(
     experiment: Make, kernel: Kernel, tmp_path: Path
 ) -> None:

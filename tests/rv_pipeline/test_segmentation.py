@@ -162,6 +162,37 @@ def test_random_windows_are_as_many_as_asked_for_and_touch_the_area_of_interest(
     assert all((mask == 0).sum() >= 900 for mask in masks(few, opened(), chosen))
 
 
+def test_random_chips_without_labels_are_drawn_again(opened: MakeScene) -> None:
+    """Where there is no background, most of the scene is unlabelled."""
+    options = {"windows": "random", "chips_per_scene": 60}
+    task, scene = task_with(chip=options, background_class=None), opened()
+    windows = task.chip_windows(scene, "train")
+    assert len(windows) == 60
+    assert all(label is not None for label in task.label(scene, windows))
+
+
+@pytest.mark.parametrize("kind", ["random", "sliding"])
+def test_a_scene_smaller_than_a_chip_is_seen_with_nodata_around_it(
+    opened: MakeScene, kernel: Kernel, tmp_path: Path, kind: str
+) -> None:
+    task = task_with(chip={"windows": kind, "chips_per_scene": 9}, chip_size=80)
+    scene = opened()  # of 100 x 70 px
+    task.check_scene(scene)
+    for window in task.chip_windows(scene, "train"):
+        assert window.row_off == 0
+        (mask,) = masks(task, scene, [window])
+        assert (mask[:70] != 255).all()
+        assert (mask[70:] == 255).all()
+    path = predict(task, scene, tmp_path / "out", kernel, says_ground)
+    with rasterio.open(path) as found:
+        assert found.shape == (70, 100)
+        assert (found.read() == 1).all()
+
+
+def says_ground(window: Window) -> PixelLabels:
+    return PixelLabels(np.ones((window.height, window.width), np.uint8))
+
+
 def predict(
     task: SemanticSegmentation,
     scene: Scene,

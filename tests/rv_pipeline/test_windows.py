@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -43,8 +44,6 @@ def test_a_chip_that_is_larger_than_the_scene_is_refused_in_numbers() -> None:
     with pytest.raises(DataError, match="80 x 80 px is larger than the scene of 100 x 70") as error:
         windows.grid(EXTENT, 80)
     assert error.value.hint == "use a size of at most 70 px"
-    with pytest.raises(DataError, match="larger than the scene"):
-        windows.random(EXTENT, 80, 5, np.random.default_rng(0))
 
 
 def test_windows_are_at_least_one_pixel_apart() -> None:
@@ -61,36 +60,57 @@ def test_random_windows_lie_inside_and_come_back_with_the_seed() -> None:
     assert (x0.min(), y0.min(), x1.max(), y1.max()) == (0, 0, 100, 70)
 
 
+def test_random_windows_of_a_small_scene_start_where_it_does() -> None:
+    some = windows.random(Window(5, 7, 100, 20), 40, 50, np.random.default_rng(0))
+    assert {w.row_off for w in some} == {7}
+    assert min(w.col_off for w in some) >= 5
+    assert max(w.col_off for w in some) <= 65
+
+
+def test_windows_are_drawn_until_there_are_enough() -> None:
+    def left(some: Sequence[Window]) -> list[Window]:
+        return [w for w in some if w.col_off < 10]
+
+    found = windows.draw(EXTENT, 30, 40, np.random.default_rng(0), left)
+    assert len(found) == 40
+    assert all(w.col_off < 10 for w in found)
+    assert windows.draw(EXTENT, 30, 40, np.random.default_rng(0), lambda _: []) == []
+
+
 def coordinate(limit: float) -> st.SearchStrategy[float]:
     return st.floats(-limit, limit, allow_nan=False)
 
 
+@st.composite
+def transforms(draw: st.DrawFn) -> Affine:
+    """Any affine: turned, sheared and flipped, in metres around the earth or in degrees."""
+    unit, far = draw(st.sampled_from([(1.0, 2e7), (1e-5, 180.0)]))
+    turned = Affine.rotation(draw(st.floats(0, 360))) @ Affine.shear(draw(st.floats(-60, 60)))
+    across, down = (unit * draw(st.floats(0.05, 60)) for _ in range(2))
+    flipped = draw(st.sampled_from([1, -1]))
+    origin = Affine.translation(draw(coordinate(far)), draw(coordinate(far)))
+    return origin @ turned @ Affine.scale(across, flipped * down)
+
+
 @settings(deadline=None)
-@given(
-    angle=st.floats(0, 2 * math.pi),
-    across=st.floats(0.05, 60),
-    down=st.floats(0.05, 60),
-    flipped=st.booleans(),
-    origin=st.tuples(coordinate(2e7), coordinate(2e7)),
-    point=st.tuples(coordinate(50_000), coordinate(50_000)),
-)
-def test_pixels_to_the_map_and_back(
-    angle: float,
-    across: float,
-    down: float,
-    flipped: bool,
-    origin: tuple[float, float],
-    point: tuple[float, float],
-) -> None:
-    transform = (
-        Affine.translation(*origin)
-        @ Affine.rotation(math.degrees(angle))
-        @ Affine.scale(across, down if flipped else -down)
-    )
+@given(transforms(), st.tuples(coordinate(50_000), coordinate(50_000)))
+def test_pixels_to_the_map_and_back(transform: Affine, point: tuple[float, float]) -> None:
     pixel = np.array([point])
     there = windows.to_map(pixel, transform)
-    np.testing.assert_allclose(there[0], transform * point, rtol=1e-12, atol=1e-6)
+    size = max(map(abs, transform[:6]))
+    np.testing.assert_allclose(there[0], transform @ point, rtol=1e-12, atol=size * 1e-12)
     np.testing.assert_allclose(windows.to_pixels(there, transform), pixel, rtol=0, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=50)
+@given(transforms(), st.integers(-9, 50_000), st.integers(-9, 50_000), st.integers(1, 5000))
+def test_windows_to_the_map_and_back(transform: Affine, col: int, row: int, size: int) -> None:
+    window = Window(col, row, size, size)
+    around = windows.corners([window])
+    there = windows.to_map(around.reshape(-1, 2), transform)
+    back = windows.to_pixels(there, transform).reshape(-1, 4, 2)
+    np.testing.assert_allclose(back, around, rtol=0, atol=1e-6)
+    assert windows.from_corners(back) == [window]
 
 
 def test_corners_and_back() -> None:

@@ -5,8 +5,9 @@ Pixel coordinates are (x, y) = (column, row), whole numbers at the pixels' upper
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import shapely
@@ -16,6 +17,8 @@ from rv_core import ConfigError, DataError, Window
 if TYPE_CHECKING:
     from affine import Affine
     from numpy.typing import NDArray
+
+_DRAWS: Final = 20  # windows that are drawn, at most, for each random one
 
 
 def grid(extent: Window, size: int, stride: int | None = None) -> list[Window]:
@@ -70,14 +73,29 @@ def _touching(starts: Sequence[int], size: int, begin: int, length: int) -> list
 
 
 def random(extent: Window, size: int, count: int, generator: np.random.Generator) -> list[Window]:
-    """Square windows inside the extent, every place of it equally likely.
-
-    Raises `DataError` where not one window fits into the extent.
-    """
-    check_fits(extent, size)
-    cols = generator.integers(0, extent.width - size, count, endpoint=True) + extent.col_off
-    rows = generator.integers(0, extent.height - size, count, endpoint=True) + extent.row_off
+    """Square windows inside the extent, every place of it equally likely; where it is smaller than
+    a window, they start where it starts."""
+    last_col, last_row = max(0, extent.width - size), max(0, extent.height - size)
+    cols = generator.integers(0, last_col, count, endpoint=True) + extent.col_off
+    rows = generator.integers(0, last_row, count, endpoint=True) + extent.row_off
     return [Window(c, r, size, size) for c, r in zip(cols.tolist(), rows.tolist(), strict=True)]
+
+
+def draw(
+    extent: Window,
+    size: int,
+    count: int,
+    generator: np.random.Generator,
+    usable: Callable[[Sequence[Window]], Iterable[Window]],
+) -> list[Window]:
+    """So many windows that `random` draws and ``usable`` lets through; fewer, where too few of
+    twenty times as many are."""
+    found: list[Window] = []
+    for _ in range(_DRAWS):
+        found += islice(usable(random(extent, size, count, generator)), count - len(found))
+        if len(found) == count:
+            break
+    return found
 
 
 def check_fits(extent: Window, size: int) -> None:

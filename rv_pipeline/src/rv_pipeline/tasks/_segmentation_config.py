@@ -43,9 +43,8 @@ class SegmentationChipOptions(ChipOptions):
 
     ``windows``, of training scenes: ``"sliding"``: a grid, the last of a row and column moved back
     inside the scene; ``"random"``: anywhere inside the scene that touches the area of interest.
-    Validation scenes have the grid, each place seen once, and all of it.
-    ``chips_per_scene``: how many random chips there are of a scene; fewer, where too few of the
-    windows that are drawn (twenty times as many) may be chips.
+    Validation scenes have the grid, each place seen once, and all of it. A scene that is smaller
+    than a chip is seen with nodata around it.
     ``target_classes``: a window with fewer than ``target_count_threshold`` pixels of these classes
     is negative, and becomes a chip with ``negative_survival_probability`` only. None: no window is
     negative.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
@@ -12,15 +12,13 @@ import shapely
 
 from rv_core import UNLABELLED, Window
 from rv_pipeline.vectors.rasterize import Painter
-from rv_pipeline.windows import boxes, random
+from rv_pipeline.windows import boxes, draw
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rv_pipeline.scenes import Scene
     from rv_pipeline.tasks._segmentation_config import SegmentationChipOptions
-
-_DRAWS: Final = 20  # windows that are drawn, at most, for each random chip
 
 
 class Truth:
@@ -34,6 +32,11 @@ class Truth:
     @property
     def is_labelled(self) -> bool:
         return self.scene.features is not None or self.scene.label_raster is not None
+
+    def has_labels(self, window: Window) -> bool:
+        """Whether any pixel of a window that touches the areas of interest is labelled. Where there
+        is a background, every pixel of the scene is."""
+        return self._background != UNLABELLED or bool((self.read(window) != UNLABELLED).any())
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """The class ids [H, W] of a window; 255 where there is no label, outside the areas of
@@ -80,29 +83,21 @@ class Chooser:
 
     def drawn(self, size: int, generator: np.random.Generator) -> list[Window]:
         """Random windows that may become chips, as many as there are to be of a scene."""
-        found: list[Window] = []
-        wanted = self.options.chips_per_scene
-        for windows in self._draws(size, generator):
-            for window in windows:
-                if self._survives(window):
-                    found.append(window)
-                    if len(found) == wanted:
-                        return found
-        return found
-
-    def _draws(self, size: int, generator: np.random.Generator) -> Iterator[list[Window]]:
-        """Random windows that touch the areas of interest, again and again."""
         scene = self.truth.scene
         area: Any = None
         if len(scene.aoi):
             area = shapely.union_all(scene.aoi)
             shapely.prepare(area)
-        for _ in range(_DRAWS):
-            windows = random(scene.extent, size, self.options.chips_per_scene, generator)
+
+        def usable(windows: Sequence[Window]) -> Iterator[Window]:
+            near = np.ones(len(windows), np.bool_)
             if area is not None:
-                near = shapely.intersects(area, boxes(windows)).tolist()
-                windows = [w for w, touches in zip(windows, near, strict=True) if touches]
-            yield windows
+                near = shapely.intersects(area, boxes(windows))
+            for window, touches in zip(windows, near.tolist(), strict=True):
+                if touches and self._survives(window) and self.truth.has_labels(window):
+                    yield window
+
+        return draw(scene.extent, size, self.options.chips_per_scene, generator, usable)
 
     def _survives(self, window: Window) -> bool:
         if not self.targets:

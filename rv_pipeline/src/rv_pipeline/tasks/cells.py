@@ -21,7 +21,7 @@ from rv_pipeline.tasks.task import (
     Task,
     check_labels_are_vectors,
 )
-from rv_pipeline.windows import cover, grid, random
+from rv_pipeline.windows import check_fits, cover, draw, grid
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -50,8 +50,18 @@ class ChipClassification(Task):
     def chip_windows(self, scene: Scene, split: str) -> Sequence[Window]:
         size = self.config.cells.size
         if split == "train" and self.chip.windows == "random":
-            count = self.chip.chips_per_scene
-            return random(scene.extent, size, count, generator(self.chip.seed, scene.id))
+            check_fits(scene.extent, size)
+            count, drawing = self.chip.chips_per_scene, generator(self.chip.seed, scene.id)
+
+            def classed(windows: Sequence[Window]) -> Iterator[Window]:
+                if self.config.cells.infer_cells and not len(scene.aoi):
+                    yield from windows  # each has a class: no need to look
+                    return
+                for window, class_id in zip(windows, self._class_ids(scene, windows), strict=True):
+                    if class_id != NO_CLASS:
+                        yield window
+
+            return draw(scene.extent, size, count, drawing, classed)
         return grid(scene.extent, size, self.chip.stride if split == "train" else None)
 
     def label(self, scene: Scene, windows: Sequence[Window]) -> Sequence[Label | None]:

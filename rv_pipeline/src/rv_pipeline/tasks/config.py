@@ -57,7 +57,8 @@ class ChipOptions:
     chosen for training.
     ``stride``: pixels from one sliding window to the next. ``None``: the chip size, so each place
     is seen once; less makes overlapping windows, hence more training chips of a small scene.
-    ``chips_per_scene``: how many windows are drawn at random of each training scene.
+    ``chips_per_scene``: how many chips are drawn at random of each training scene; fewer, where too
+    few of the windows that are drawn (twenty times as many) are labelled or hold data.
     ``seed``: of everything that is drawn; the same one gives the same chips.
     ``augmentors``: what is done to training chips as they are cut, in this order; see
     `rv_pipeline.augmentors`.

@@ -84,8 +84,8 @@ class SemanticSegmentation(Task):
         return self.config.chip_size, self.config.chip_size
 
     def check_scene(self, scene: Scene) -> None:
-        """Raises `ConfigError` too, for polygons that cannot be measured."""
-        super().check_scene(scene)
+        """Raises `ConfigError` for polygons that cannot be measured. A scene that is smaller than a
+        chip will do: it is seen with nodata around it."""
         if (outlines := self._outlines()) is not None:
             from rv_pipeline.label_stores.polygons import smallest_area
 
