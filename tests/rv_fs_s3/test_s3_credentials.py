@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Callable
@@ -75,7 +76,9 @@ def test_credentials_that_expire_in_mid_sync_are_looked_for_again(
     folder: str,
     tmp_path: Path,
     code: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     for n in range(40):
         s3.write_bytes(f"{folder}/{n}", b"%d" % n)
     fs = make_fs(endpoint_url=proxy.url, profile="temporary")
@@ -91,6 +94,9 @@ def test_credentials_that_expire_in_mid_sync_are_looked_for_again(
     assert process.asked == 2, "once at the start, once for all threads together"
     fs.sync_to_dir(tmp_path / "down", f"{folder}/up")
     assert {key_of(request) for request in proxy.requests[-40:]} == {"AKTEST0001"}
+    assert "botocore" in caplog.text
+    for secret in ("HUSH", "Signature="):
+        assert secret not in caplog.text
 
 
 def test_head_requests_do_not_say_that_credentials_have_expired(
@@ -183,7 +189,9 @@ def test_a_role_is_assumed(
     moto_port: int,
     folder: str,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{moto_port}")
     fs = make_fs(endpoint_url=proxy.url, role_arn="arn:aws:iam::123456789012:role/reader")
     threads = [
@@ -195,6 +203,9 @@ def test_a_role_is_assumed(
         thread.join(60)
     assert len(list(fs.list_paths(folder))) == 8
     assert {key_of(request)[:4] for request in proxy.requests} == {"ASIA"}
+    assert "botocore" in caplog.text
+    for secret in ("SecretAccessKey", "SessionToken", "Signature="):
+        assert secret not in caplog.text
 
 
 def test_the_service_of_roles_is_reached_as_the_buckets_are(

@@ -8,13 +8,14 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from rv_core.testing import FaultProxy, Status
+from rv_core.testing import Before, FaultProxy, Status
 
 from rv_core import AccessDeniedError, ConfigError, Kernel, StorageError, TransferError
 from rv_fs_s3 import S3FileSystem, S3Settings
@@ -65,6 +66,9 @@ def test_settings_come_from_variables_too(
         ({"addressing_style": "dns"}, "addressing_style"),
         ({"endpoint_url": "minio.example.com"}, "no URL"),
         ({"connections": 0}, "connections"),
+        ({"read_timeout": 0.0}, "read_timeout"),
+        ({"connect_timeout": -1.0}, "connect_timeout"),
+        ({"ca_bundle": "missing.pem"}, "missing.pem, which does not exist"),
         ({"anonymous": "perhaps"}, "anonymous"),
     ],
 )
@@ -78,6 +82,33 @@ def test_a_profile_that_is_not_there_is_told_when_it_is_needed() -> None:
     fs = S3FileSystem(S3Settings(profile="missing"))
     with pytest.raises(ConfigError, match="missing"):
         fs.info("s3://imagery/x")
+
+
+def test_no_more_connections_are_made_than_are_set(
+    make_fs: MakeFS, proxy: FaultProxy, folder: str, tmp_path: Path
+) -> None:
+    fs = make_fs(endpoint_url=proxy.url, connections=2)
+    (tmp_path / "up").mkdir()
+    for n in range(12):
+        (tmp_path / "up" / f"{n}").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(bytes(33 * MIB))  # three parts
+    under_way: set[int] = set()
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        under_way.add(threading.get_ident())
+        most = max(most, len(under_way))
+        time.sleep(0.05)
+        under_way.discard(threading.get_ident())
+
+    proxy.fail(Before(look), times=None)
+    fs.sync_to_dir(tmp_path / "up", folder)
+    assert most == 2
+    proxy.fail(Status(400), times=None, method="PUT", path="partNumber")
+    with pytest.raises(StorageError):
+        fs.copy_to(tmp_path / "large", f"{folder}/large")
+    assert most == 2
 
 
 def test_importing_costs_nothing() -> None:

@@ -446,6 +446,19 @@ def test_of_two_that_create_one_the_later_hears_of_it(
     assert server.list_multipart_uploads(Bucket=bucket, Prefix=key).get("Uploads", []) == []
 
 
+def test_a_creation_beside_somebody_who_deletes_is_made_again(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str
+) -> None:
+    """A 409 does not say that there is an object:
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
+    conflict = b"<Error><Code>ConditionalRequestConflict</Code></Error>"
+    met = proxy.fail(Status(409, body=conflict), times=2, method="PUT")
+    with faulty.open(f"{folder}/lock", "xb") as stream:
+        stream.write(b"mine!")
+    assert met.hits == 2
+    assert faulty.read_bytes(f"{folder}/lock") == b"mine!"
+
+
 def test_a_server_that_knows_no_conditions_is_asked_first(
     faulty: S3FileSystem, proxy: FaultProxy, folder: str
 ) -> None:

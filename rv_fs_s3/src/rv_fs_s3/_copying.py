@@ -104,8 +104,9 @@ def _in_parts(client: Client, location: Location, file: OpenFile, progress: _Sen
         multipart.send(number, Body(file, start, stop, check, progress.of(number)))
 
     numbers = range(1, -(-file.size // step) + 1)
+    at_once = min(PARTS_AT_ONCE, client.settings.connections)
     try:
-        with closing(run_parallel(send, numbers, PARTS_AT_ONCE, progress.report)) as results:
+        with closing(run_parallel(send, numbers, at_once, progress.report)) as results:
             for _, result in results:
                 if isinstance(result, BaseException):
                     raise result

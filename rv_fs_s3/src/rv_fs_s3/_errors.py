@@ -78,7 +78,6 @@ _WRONG_SETTING: Final = (
     boto.InvalidProxiesConfigError,
     boto.InvalidRegionError,
     boto.NoRegionError,
-    boto.ProxyConnectionError,
 )
 _OLD_SERVER: Final = {"NotImplemented", "InvalidArgument", "InvalidRequest", "InvalidDigest"}
 
@@ -93,6 +92,11 @@ class NoSuchUploadError(NotFoundError):
 
 class UnsatisfiableError(StorageError):
     """The object has no byte of the range that was asked for."""
+
+
+class ConflictError(AlreadyExistsError):
+    """Somebody else wrote, or deleted, at the same moment: whether an object is there now, only
+    another attempt tells."""
 
 
 class RefusedHeadError(StorageError):
@@ -137,7 +141,7 @@ def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
         return UnsatisfiableError(said)
     # By their codes too: botocore makes a 500 of a 200 that has an error in its body.
     if status == 412 or code in _CONDITIONS:
-        return _precondition(action, shown)
+        return _precondition(code, action, shown)
     if status in (301, 302, 307, 308) or code == "AuthorizationHeaderMalformed":
         return _elsewhere(error, headers, action, shown)
     if code == "AccessDenied":
@@ -222,9 +226,13 @@ def _broken(said: str, why: str, seconds: float) -> TransferError:
     )
 
 
-def _precondition(action: str, shown: str) -> StorageError:
+def _precondition(code: str, action: str, shown: str) -> StorageError:
     if action == "read":
         return ChangedError(f"{shown} was replaced while it was being read", hint="try again")
+    if code == "ConditionalRequestConflict":
+        return ConflictError(
+            f"cannot create {shown}: somebody else is writing or deleting it", hint="try again"
+        )
     return AlreadyExistsError(f"cannot create {shown}: it exists already")
 
 

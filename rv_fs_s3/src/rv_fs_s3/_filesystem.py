@@ -47,11 +47,10 @@ class S3FileSystem(FileSystem):
     are needed, and what is promised: see the package's README.
     """
 
-    transfers_at_once = 64
-
     def __init__(self, settings: S3Settings | None = None) -> None:
-        self._settings = S3Settings() if settings is None else settings
-        self._client = client_of(self._settings)
+        settings = settings or S3Settings()
+        self.transfers_at_once = settings.connections  # type: ignore[misc]
+        self._client = client_of(settings)
 
     def matches_uri(self, uri: str, mode: Mode = "r") -> bool:
         return scheme_of(uri) == "s3"
@@ -211,7 +210,7 @@ class S3FileSystem(FileSystem):
             uri,
             path,
             retries=self._client.retries,
-            connections=1 if whole else CONNECTIONS,
+            connections=1 if whole else min(CONNECTIONS, self.transfers_at_once),
             verify=source.verify,
             on_progress=on_progress,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
@@ -22,6 +23,19 @@ def _optional() -> Any:
     return attrs.field(default=None)
 
 
+def _positive(settings: S3Settings, field: attrs.Attribute[Any], value: float) -> None:
+    if not value > 0:
+        raise ConfigError(f"{SECTION}.{field.name} must be more than 0, it is {value!r}")
+
+
+def _exists(settings: S3Settings, field: attrs.Attribute[Any], value: str | None) -> None:
+    if value is not None and not Path(value).exists():
+        raise ConfigError(
+            f"{SECTION}.{field.name} names {value}, which does not exist",
+            hint="name a file of certificates (PEM)",
+        )
+
+
 def _pairs(proxies: Mapping[str, str] | tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(proxies.items() if isinstance(proxies, Mapping) else proxies))
 
@@ -37,9 +51,10 @@ class S3Settings:
     found. ``anonymous``: requests are not signed. ``requester_pays``: we pay for what we read.
     ``storage_class``, ``server_side_encryption``, ``sse_kms_key_id``, ``acl``: given to what is
     written. ``ca_bundle``: path of the certificates to trust. ``proxies``: a proxy's URL for each
-    of ``"http"`` and ``"https"``. ``connections``: how many are kept open. ``checksums``: CRCs are
-    sent and asked for; without, MD5 is sent, which older servers know too. ``connect_timeout``,
-    ``read_timeout``: seconds until the connection stands, and without a byte.
+    of ``"http"`` and ``"https"``. ``connections``: how many files a sync moves at the same time,
+    and kept open. ``checksums``: CRCs are sent and asked for; without, MD5 is sent, which older
+    servers know too. ``connect_timeout``, ``read_timeout``: seconds until the connection stands,
+    and without a byte.
     """
 
     endpoint_url: str | None = _optional()
@@ -53,13 +68,13 @@ class S3Settings:
     server_side_encryption: str | None = _optional()
     sse_kms_key_id: str | None = _optional()
     acl: str | None = _optional()
-    ca_bundle: str | None = _optional()
+    ca_bundle: str | None = attrs.field(default=None, validator=_exists)
     # Proxies may have passwords.
     proxies: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs, repr=False)
-    connections: int = 64
+    connections: int = attrs.field(default=64, validator=_positive)
     checksums: bool = True
-    connect_timeout: float = 5.0
-    read_timeout: float = 10.0
+    connect_timeout: float = attrs.field(default=5.0, validator=_positive)
+    read_timeout: float = attrs.field(default=10.0, validator=_positive)
 
     def __attrs_post_init__(self) -> None:
         if self.addressing_style not in (None, *ADDRESSING):
@@ -72,8 +87,6 @@ class S3Settings:
                 f"s3.endpoint_url is {without_secrets(self.endpoint_url)!r}, which is no URL",
                 hint="it starts with https:// or http://",
             )
-        if self.connections < 1:
-            raise ConfigError(f"s3.connections is {self.connections}", hint="one at least")
 
     @classmethod
     def from_config(cls, config: Config, environ: Mapping[str, str] | None = None) -> Self:

@@ -24,7 +24,7 @@ from rv_core import (
 from rv_fs_s3._bodies import Body
 from rv_fs_s3._checksums import damaged, text_of, told
 from rv_fs_s3._client import Answer, Client
-from rv_fs_s3._errors import NoSuchUploadError, RefusedHeadError
+from rv_fs_s3._errors import ConflictError, NoSuchUploadError, RefusedHeadError
 from rv_fs_s3._locations import Location
 from rv_fs_s3._source import info_of
 
@@ -70,9 +70,12 @@ def put(
 
     def make() -> Answer:
         before()
-        return client.ask_once(
-            "put_object", "write", location, Key=location.key, Body=body, **params
-        )
+        try:
+            return client.ask_once(
+                "put_object", "write", location, Key=location.key, Body=body, **params
+            )
+        except ConflictError as conflict:
+            raise TransferError(str(conflict), hint=conflict.hint) from None
 
     answer = _once(client, location, mark, make)
     return _check_result(client, location, answer, len(body), sums)
