@@ -69,3 +69,36 @@ def test_an_error_that_cannot_travel_still_says_what_went_wrong(tmp_path: Path) 
 def test_what_a_worker_logs_is_said_as_the_parent_says_it(tmp_path: Path) -> None:
     done = in_two_processes(tmp_path, "a", "b")
     assert sorted(done.stderr.splitlines()) == ["WARNING: repaired a", "WARNING: repaired b"]
+
+
+CTRL_C = """
+import os, signal
+from rv_core import Kernel
+from rv_pipeline.commands.workers import Work, do_blocks
+
+class Worker:
+    def __init__(self, around): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+    def __call__(self, block): return block
+
+if __name__ == "__main__":
+    done = do_blocks(
+        Work("CHIP", Worker, ()), "ab", 2, Kernel(plugins=[]),
+        on_tick=lambda n: None, should_stop=lambda: False,
+    )
+    print(*done)
+else:
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_reach_a_worker_that_is_just_starting(tmp_path: Path) -> None:
+    """A terminal sends it to every process, and a worker's traceback is nobody's concern."""
+    script = tmp_path / "script.py"
+    script.write_text(CTRL_C)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.split(), done.stderr) == (["a", "b"], "")

@@ -9,10 +9,10 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
@@ -149,7 +149,8 @@ class _Processes(AbstractContextManager["_Processes"]):
         )
 
     def submit(self, block: Any) -> Future[Any]:
-        return self._pool.submit(_do, block)
+        with _without_ctrl_c():  # this is where the pool starts a process
+            return self._pool.submit(_do, block)
 
     def ticks(self) -> int:
         """How many units were done since the last call."""
@@ -162,6 +163,23 @@ class _Processes(AbstractContextManager["_Processes"]):
             self._stop.set()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._log.stop()
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Keep SIGINT from processes that start meanwhile; one that comes here is handled after it.
+
+    A process inherits what is blocked, so that Ctrl-C in a terminal, which is for the whole group,
+    does not end it with a traceback before it can say that it does not care.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Retold(logging.Handler):
