@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
+import rasterio
 
 from rv_core import DataError, Kernel, StorageError
 from rv_pipeline import CellOptions, ChipClassificationConfig, Experiment, run
@@ -212,3 +214,23 @@ def test_a_task_that_the_backend_does_not_learn(experiment: Make, kernel: Kernel
     )
     with pytest.raises(Exception, match="CHIP_CLASIFICATION"):
         run(experiment(task=task), kernel=kernel)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_scene_of_other_bands_is_noticed_before_the_training(
+    experiment: Make, kernel: Kernel, tmp_path: Path, split: str
+) -> None:
+    made = experiment()
+    path = tmp_path / "grey.tif"
+    with rasterio.open(made.dataset.train[0].raster.uris[0]) as whole:
+        profile = {**whole.profile, "count": 1}
+        with rasterio.open(path, "w", **profile) as sink:
+            sink.write(whole.read([1]))
+    (scene,) = made.dataset.validation
+    grey = attrs.evolve(scene, id="grey", raster=str(path))
+    if split == "test":
+        grey = attrs.evolve(grey, labels=None)
+    dataset = attrs.evolve(made.dataset, **{split: grey})
+    with pytest.raises(DataError, match=r"'grey' has 1 band\b.*'north' has 3 bands"):
+        run(attrs.evolve(made, dataset=dataset), kernel=kernel)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("_*.json"))

@@ -129,7 +129,7 @@ def test_scenes_that_differ_in_bands_are_refused(
     gray = scene("gray", seed=4)
     gray = attrs.evolve(gray, raster=attrs.evolve(gray.raster, channel_order=(0,)))
     mixed = attrs.evolve(made, dataset=DatasetConfig(train=made.dataset.train, validation=gray))
-    with pytest.raises(DataError, match="'gray' has 1 bands of uint8, 'north' has 3"):
+    with pytest.raises(DataError, match="'gray' has 1 band of uint8, 'north' has 3 bands"):
         run(mixed, kernel=kernel)
 
 

@@ -9,7 +9,7 @@ import attrs
 
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
 from rv_pipeline.commands.evaluate import evaluated_scenes
-from rv_pipeline.commands.reading import about
+from rv_pipeline.commands.reading import Layout, about
 from rv_pipeline.outputs import check_writable
 
 if TYPE_CHECKING:
@@ -22,20 +22,33 @@ if TYPE_CHECKING:
 def check_scenes(steps: Sequence[Step], kernel: Kernel) -> None:
     """Open every scene that the steps will read, labels included, and cut its windows.
 
-    Raises `DataError` for what cannot be read, labels that lie elsewhere, unknown classes and
-    scenes smaller than a chip; `NotWritableError` for an output that cannot be written.
+    Raises `DataError` for what cannot be read, labels that lie elsewhere, unknown classes, scenes
+    smaller than a chip and those that differ in their bands; `NotWritableError` for an output that
+    cannot be written.
     """
     for step in steps:
         check_writable(step.uri, kernel)
-    seen: set[tuple[str, bool]] = set()
+    seen: dict[tuple[str, bool], Layout] = {}
+    trained: dict[str, Layout] = {}  # experiment -> its first training scene
     for step in steps:
         if step.command.name in ("bundle", "train"):
             continue
         for scene, labels in _scenes(step.command.name, step.experiment):
             mark = (repr((scene, step.experiment.task)), labels)
             if mark not in seen:
-                seen.add(mark)
-                _check_scene(scene, labels, step.experiment, kernel)
+                seen[mark] = _check_scene(scene, labels, step.experiment, kernel)
+            _check_layout(seen[mark], step, trained)
+
+
+def _check_layout(found: Layout, step: Step, trained: dict[str, Layout]) -> None:
+    if step.command.name in ("analyze", "chip"):  # training scenes come first
+        for experiment in step.experiments:
+            trained.setdefault(experiment.id, found)
+    first = trained.get(step.experiment.id, found)
+    if step.command.name == "chip":
+        first.check_chips(found)
+    else:
+        first.check_bands(found)
 
 
 def _scenes(command: str, experiment: Experiment) -> list[tuple[SceneConfig, bool]]:
@@ -49,7 +62,9 @@ def _scenes(command: str, experiment: Experiment) -> list[tuple[SceneConfig, boo
     return [(scene, False) for scene in experiment.predicted_scenes]
 
 
-def _check_scene(config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel) -> None:
+def _check_scene(
+    config: SceneConfig, labels: bool, experiment: Experiment, kernel: Kernel
+) -> Layout:
     from rv_pipeline.scenes import open_scene
     from rv_pipeline.tasks.task import task_of
 
@@ -58,3 +73,4 @@ def _check_scene(config: SceneConfig, labels: bool, experiment: Experiment, kern
     bare = config if labels else attrs.evolve(config, labels=None, aoi_uris=())
     with about(config.id), open_scene(bare, kernel, classes=classes, with_labels=labels) as scene:
         task.check_scene(scene)
+        return Layout.of(scene)

@@ -13,7 +13,6 @@ from rv_core import (
     ChipSample,
     ChipSpec,
     ChipWriter,
-    DataError,
     PixelLabels,
     ShardInfo,
     Window,
@@ -21,7 +20,7 @@ from rv_core import (
 from rv_pipeline.augmentors import augment, make_augmentor
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import CHIP_SPLITS, labelled_scenes
-from rv_pipeline.commands.reading import about, read_windows
+from rv_pipeline.commands.reading import Layout, about, read_windows
 from rv_pipeline.commands.train import make_backend, resolved_backend
 from rv_pipeline.commands.workers import Surroundings, Work, do_blocks
 from rv_pipeline.scenes import open_scene
@@ -73,7 +72,7 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
     stats = read_stats(job.upstream["analyze"])
     task = task_of(experiment, job.kernel)
     height, width = task.chip_size
-    layout: tuple[int, str, str] | None = None
+    layout: Layout | None = None
     blocks: list[Block] = []
     for split in CHIP_SPLITS:
         for config in labelled_scenes(experiment, split):
@@ -81,16 +80,11 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
                 about(config.id),
                 open_scene(config, job.kernel, classes=task.classes, stats=stats) as scene,
             ):
-                bands, dtype = scene.raster.bands, str(scene.raster.dtype)
-                layout = layout or (bands, dtype, config.id)
-                if layout[:2] != (bands, dtype):
-                    raise DataError(
-                        f"scene {config.id!r} has {bands} bands of {dtype}, "
-                        f"{layout[2]!r} has {layout[0]} of {layout[1]}",
-                        hint="choose bands with channel_order and a dtype with transformers",
-                    )
+                found = Layout.of(scene)
+                layout = layout or found
+                layout.check_chips(found)
                 windows = task.chip_windows(scene, split)
-            per_chip = height * width * bands * _item_size(dtype)
+            per_chip = height * width * found.bands * _item_size(found.dtype)
             step = max(_MIN_BLOCK, _BLOCK_BYTES // per_chip)
             blocks += [
                 Block(
@@ -102,9 +96,8 @@ def plan_blocks(job: Job) -> tuple[ChipSpec, list[Block]]:
                 for start in range(0, len(windows), step)
             ]
     assert layout is not None  # labelled_scenes gives at least one scene to train on
-    bands, dtype, _ = layout
     size = (height, width)
-    spec = ChipSpec(experiment.task.key, experiment.task.classes, bands, dtype, size)  # type: ignore[arg-type]  # mypy reads its converter as that of an empty tuple
+    spec = ChipSpec(experiment.task.key, experiment.task.classes, layout.bands, layout.dtype, size)  # type: ignore[arg-type]  # mypy reads its converter as that of an empty tuple
     return spec, blocks
 
 

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import attrs
+
 from rv_core import ConfigError, DataError, Window
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rv_pipeline.rasters import RasterSource
+    from rv_pipeline.scenes import Scene
 
     Read = tuple[Window, NDArray[Any], NDArray[np.bool_] | None]
 
@@ -24,6 +27,41 @@ seven times as fast as one by one, those of 300 px, which pay for themselves, no
 as much no longer fits the processor's caches."""
 
 T = TypeVar("T")
+
+
+@attrs.frozen
+class Layout:
+    """What the pixels of a scene are; the scenes of one experiment have it in common."""
+
+    scene_id: str
+    bands: int
+    dtype: str
+
+    @classmethod
+    def of(cls, scene: Scene) -> Layout:
+        return cls(scene.id, scene.raster.bands, str(scene.raster.dtype))
+
+    def check_chips(self, other: Layout) -> None:
+        """Raises `DataError` for a scene whose chips would not fit those of this one."""
+        if (self.bands, self.dtype) != (other.bands, other.dtype):
+            raise DataError(
+                f"scene {other.scene_id!r} has {_counted(other.bands)} of {other.dtype}, "
+                f"{self.scene_id!r} has {_counted(self.bands)} of {self.dtype}",
+                hint="choose bands with channel_order and a dtype with transformers",
+            )
+
+    def check_bands(self, other: Layout) -> None:
+        """Raises `DataError` for a scene that a model trained on this one could not be shown."""
+        if self.bands != other.bands:
+            raise DataError(
+                f"scene {other.scene_id!r} has {_counted(other.bands)}, the training scene "
+                f"{self.scene_id!r} has {_counted(self.bands)}",
+                hint="choose bands with channel_order",
+            )
+
+
+def _counted(bands: int) -> str:
+    return f"{bands} band{'' if bands == 1 else 's'}"
 
 
 def read_windows(raster: RasterSource, windows: Iterable[Window]) -> Iterator[Read]:
