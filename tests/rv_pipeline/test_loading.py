@@ -302,3 +302,40 @@ def test_classes_and_keys_are_checked_where_they_are_written() -> None:
 def test_scenes_are_a_list() -> None:
     with pytest.raises(ConfigError, match=r"'x\.tif' stands where a list of scenes"):
         DatasetConfig(train="x.tif")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("transformers: [{type: stats_uint8, num_stds: 2}]", "transformers: cast"),
+        ("transformers: [{type: stats_uint8, num_stds: 2}]", "channel_order: rgb"),
+        ('{id: south, raster: "${data}/south.tif", labels: {', "south.tif  #"),
+    ],
+)
+def test_what_is_no_list_is_shown_as_a_whole(tmp_path: Path, old: str, new: str) -> None:
+    """Not letter by letter, nor as whatever Python says of it."""
+    assert old in YAML
+    file = write(tmp_path, "e.yaml", YAML.replace("    - {id", "    {id").replace(old, new))
+    assert "stands where a list is needed" in refusal(file).message
+
+
+def test_one_scene_needs_no_list(tmp_path: Path) -> None:
+    (made,) = load_experiments(write(tmp_path, "e.yaml", YAML.replace("- {id", "{id")))
+    assert [scene.id for scene in made.dataset.validation] == ["south"]
+
+
+def test_a_backends_key_alone_is_shown_as_it_should_be() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Experiment(
+            id="a",
+            root_uri="out",
+            task=ChipClassificationConfig(classes=["roof"]),
+            backend="KERAS_CLASSIFICATION",  # type: ignore[arg-type]
+            dataset=DatasetConfig(),
+        )
+    assert caught.value.hint == "such as {key: KERAS_CLASSIFICATION}"
+
+
+def test_a_folder_is_no_experiment_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        load_experiments(tmp_path)

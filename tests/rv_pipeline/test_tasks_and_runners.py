@@ -73,6 +73,11 @@ def test_the_pipelines_own_are_found(kernel: Kernel) -> None:
     assert {"CHIP_CLASSIFICATION"} <= set(kernel.keys("tasks"))
 
 
+def test_a_runner_is_found_in_any_case(kernel: Kernel, with_plugin: Kernel) -> None:
+    assert isinstance(find_runner("local", Kernel(plugins=[])), LocalRunner)
+    assert type(find_runner("backwards", with_plugin)).__name__ == "Backwards"
+
+
 def test_an_embedded_kernel_has_them_too(kernel: Kernel) -> None:
     bare = Kernel(plugins=[])
     assert find_task(task("CHIP_CLASSIFICATION"), bare).chip_size == (300, 300)

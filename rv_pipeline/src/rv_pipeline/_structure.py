@@ -14,6 +14,7 @@ from cattrs import BaseValidationError, Converter
 from cattrs.errors import (
     AttributeValidationNote,
     ForbiddenExtraKeysError,
+    IterableValidationError,
     IterableValidationNote,
 )
 from cattrs.gen import make_dict_structure_fn
@@ -70,6 +71,7 @@ def structure(data: Any, cls: type[T], path: Path = ()) -> T:
 @cache
 def _converter() -> Converter:
     converter = Converter()
+    converter.register_structure_hook_func(_is_tuple, _items(converter))
     for kind, name in ((str, "text"), (int, "a whole number"), (float, "a number"), (bool, "")):
         converter.register_structure_hook(kind, _exactly(kind, name or "true or false"))
     converter.register_structure_hook_func(lambda t: t == tuple[str, ...], _strings)
@@ -113,6 +115,36 @@ def _fields(converter: Converter) -> Any:
                 cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
             )
         return made[cls](_mapping(value), cls)
+
+    return hook
+
+
+def _is_tuple(kind: Any) -> bool:
+    return typing.get_origin(kind) is tuple and typing.get_args(kind)[1:] == (...,)
+
+
+def _items(converter: Converter) -> Any:
+    """The hook for tuples of one type; one mapping alone is a list of one."""
+
+    def hook(value: Any, cls: Any) -> tuple[Any, ...]:
+        (kind, _) = typing.get_args(cls)
+        if isinstance(value, Mapping) and attrs.has(kind):
+            value = [value]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(
+                f"{value!r} stands where a list is needed",
+                hint="its items are mappings of names to values"
+                if attrs.has(kind)
+                else "put it into [ ]",
+            )
+        made = []
+        for index, item in enumerate(value):
+            try:
+                made.append(converter.structure(item, kind))
+            except Exception as error:
+                error.add_note(IterableValidationNote("", index, kind))
+                raise IterableValidationError("", [error], cls) from error
+        return tuple(made)
 
     return hook
 

@@ -26,7 +26,10 @@ def _as_backend(value: BackendConfig | Mapping[str, Any]) -> BackendConfig | dic
     if isinstance(value, BackendConfig):
         return value
     if not isinstance(value, Mapping):
-        raise ConfigError(f"a backend is a config or a mapping, got {value!r}")
+        raise ConfigError(
+            f"Experiment.backend must be a config or a mapping, got {value!r}",
+            hint=f"such as {{key: {value}}}" if isinstance(value, str) else None,
+        )
     fields = dict(value)
     if "backend" in fields and "key" in fields:
         raise ConfigError("the backend has both 'key' and 'backend'", hint="keep one of them")

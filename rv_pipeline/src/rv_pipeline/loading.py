@@ -78,7 +78,7 @@ def select(experiments: list[Experiment], pattern: str | None, name: str) -> lis
     if not found:
         raise ConfigError(
             f"no experiment of {name} has an id like {pattern!r}",
-            hint=f"there are {', '.join(e.id for e in experiments)}",
+            hint=f"its experiments: {', '.join(e.id for e in experiments)}",
         )
     return found
 
@@ -112,6 +112,8 @@ def _local(name: str, kernel: Kernel | None) -> Path:
     if "://" in name:
         return (kernel or Kernel()).files.local_path(name)
     path = Path(name)
+    if path.is_dir():
+        raise ConfigError(f"{name} is a folder", hint="name an experiment file in it")
     if not path.is_file():
         folder = path.parent
         near = [p.name for p in folder.iterdir()] if folder.is_dir() else []

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rv_pipeline.runners.local import Runner
     from rv_pipeline.tasks.task import Task
 
+RUNNERS = ("INPROCESS", "LOCAL")
 _TASKS = {
     "CHIP_CLASSIFICATION": "cells.ChipClassification",
     "OBJECT_DETECTION": "object_detection.ObjectDetection",
@@ -31,7 +32,7 @@ def rv_task(key: str, kernel: Kernel) -> type[Task] | None:
 
 @hookimpl
 def rv_runner(key: str, kernel: Kernel) -> type[Runner] | None:
-    if key not in ("LOCAL", "INPROCESS"):
+    if key not in RUNNERS:
         return None
     from rv_pipeline.runners.local import InProcessRunner, LocalRunner
 

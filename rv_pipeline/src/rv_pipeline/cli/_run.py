@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rv_core import RVError
+from rv_core import ConfigError, RVError
 from rv_pipeline import dag
 from rv_pipeline.cli._progress import seconds, shown_progress
 from rv_pipeline.cli._tables import show_table
@@ -49,6 +49,11 @@ def run_file(
         return
     if workers is None:
         workers = kernel.config.get("pipeline", "workers", 1, int)
+        if workers < 1:
+            raise ConfigError(
+                f"the setting [pipeline] workers is {workers}, and must be at least 1",
+                hint="rv config show says where it comes from",
+            )
     stop = Stop()
     with each_warning_once(), shown_progress() as on_progress, stop.listening():
         if check:

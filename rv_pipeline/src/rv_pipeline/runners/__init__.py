@@ -19,7 +19,10 @@ def find_runner(key: str, kernel: Kernel) -> Runner:
     from rv_pipeline.runners.local import Runner
 
     found: Any = None
-    if key not in kernel.keys("runners"):
+    known = kernel.keys("runners")
+    if key not in known and key.upper() in (*known, *plugin.RUNNERS):
+        key = key.upper()
+    if key not in known:
         found = plugin.rv_runner(key=key, kernel=kernel)  # as an embedded kernel discovers nothing
     if found is None:
         found = kernel.call(RUNNERS, key, "rv_runner", hookspecs, key=key, kernel=kernel)
