@@ -72,6 +72,15 @@ def test_a_dry_run_shows_the_plan_and_why(file: str) -> None:
     rows = [line.split(maxsplit=3) for line in result.stdout.splitlines()[1:]]
     assert [row[:3] for row in rows] == [["one", "TRAIN", "run"], ["one", "EVAL", "skip"]]
     assert "backend.num_steps: 20 -> 30" in result.stdout
+    assert "TRAIN one: " not in result.stdout
+    more = call(run, file, "-n", "-v", "-f", "one", "-a", "steps", "30", "train", "eval")
+    assert "TRAIN one: backend.num_steps: 20 -> 30" in more.stdout.splitlines()
+
+
+def test_a_dry_run_names_all_who_share_an_output(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(FILE.replace("id=name,", 'id=name, chip_key="c",'))
+    rows = [line.split("  ") for line in call(run, file, "-n").stdout.splitlines()]
+    assert [row[0] for row in rows if "CHIP" in row] == ["one, two"]
 
 
 def test_the_list_shows_how_far_each_experiment_has_come(file: str) -> None:

@@ -11,12 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
 import pytest
 from rv_pipeline.locks import STALE_SECONDS, Owner, locked
-from rv_pipeline.runners.local import RunOptions
+from rv_pipeline.runners.local import RunOptions, StepReport
 
 from rv_core import AlreadyExistsError, InterruptedRunError, Kernel
 from rv_pipeline import Experiment, run
@@ -38,6 +39,49 @@ def test_an_output_in_use_is_left_alone(experiment: Make, kernel: Kernel, tmp_pa
     ):
         run(experiment(), kernel=kernel)
     assert run(experiment(), ["analyze"], kernel=kernel)[0].status == "done"
+
+
+def test_a_second_run_may_wait_until_the_first_is_done(
+    experiment: Make, kernel: Kernel, tmp_path: Path
+) -> None:
+    made = experiment()
+    run(made, ["analyze"], kernel=kernel)
+    seen: list[tuple[str, str]] = []
+    held = ExitStack()
+
+    def on_step(report: StepReport) -> None:
+        seen.append((report.status, report.reason))
+        if report.status == "waiting":
+            held.close()
+
+    options = RunOptions(rerun=True, wait=True, on_step=on_step)
+    with held:
+        held.enter_context(locked(str(tmp_path / "out/analyze/roofs/_lock.json"), kernel))
+        run(made, ["analyze"], kernel=kernel, options=options)
+    assert [status for status, _ in seen] == ["waiting", "running", "done"]
+    assert f"is in use by process {os.getpid()} on " in seen[0][1]
+
+
+def test_a_run_that_waits_can_be_stopped(experiment: Make, kernel: Kernel, tmp_path: Path) -> None:
+    options = RunOptions(wait=True, should_stop=lambda: True)
+    with (
+        locked(str(tmp_path / "out/analyze/roofs/_lock.json"), kernel),
+        pytest.raises(InterruptedRunError),
+    ):
+        run(experiment(), ["analyze"], kernel=kernel, options=options)
+
+
+def test_what_a_run_left_that_was_killed_at_its_very_end_goes_with_the_next(
+    experiment: Make, kernel: Kernel, tmp_path: Path
+) -> None:
+    run(experiment(), ["analyze"], kernel=kernel)
+    folder = tmp_path / "out/analyze/roofs"
+    whole = {p.name for p in folder.iterdir()}
+    (folder / "_started.json").write_text("{}")
+    (folder / "_lock.json").write_bytes(dead_owner().to_bytes())
+    (report,) = run(experiment(), ["analyze"], kernel=kernel)
+    assert report.status == "skipped"
+    assert {p.name for p in folder.iterdir()} == whole
 
 
 def test_the_lock_of_a_dead_process_is_taken_over(kernel: Kernel, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS: Final = 15.0
+WAIT_SECONDS: Final = 1.0
+"""Between two looks at a lock that another run holds."""
 STALE_SECONDS: Final = 180.0
 """An owner on another machine that has not been heard of for so long is taken for dead."""
 
@@ -108,12 +110,23 @@ class Lock:
 
 
 @contextmanager
-def locked(uri: str, kernel: Kernel) -> Iterator[Lock]:
-    """Hold the lock file at ``uri``.
+def locked(
+    uri: str, kernel: Kernel, *, keep_waiting: Callable[[AlreadyExistsError], bool] | None = None
+) -> Iterator[Lock]:
+    """Hold the lock file at ``uri``. The lock of a dead run is taken over.
 
-    Raises `AlreadyExistsError` while another run holds it. The lock of a dead run is taken over.
+    While another run holds it, ``keep_waiting`` is asked every `WAIT_SECONDS`, with the error that
+    says who does. Raises that error, `AlreadyExistsError`, where it says no or is not given.
     """
-    lock = Lock(uri, kernel, _acquire(uri, kernel))
+    while True:
+        try:
+            owner = _acquire(uri, kernel)
+            break
+        except AlreadyExistsError as error:
+            if keep_waiting is None or not keep_waiting(error):
+                raise
+        time.sleep(WAIT_SECONDS)
+    lock = Lock(uri, kernel, owner)
     try:
         yield lock
     finally:

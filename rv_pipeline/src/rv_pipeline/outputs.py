@@ -18,6 +18,7 @@ import attrs
 
 from rv_core import DataError, NotFoundError, RVError
 from rv_pipeline.fingerprint import Fingerprint
+from rv_pipeline.locks import locked
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -126,6 +127,15 @@ class Output:
             if None not in (size, actual) and actual != size:
                 return f"{name} has {actual} bytes, not {size}"
         return None
+
+    def tidy(self) -> None:
+        """Drop what a run left that was killed after its output counted. Whoever holds the output,
+        or may only read it, leaves it as it is."""
+        if {STARTED_NAME, LOCK_NAME}.isdisjoint(self._names()):
+            return
+        with suppress(RVError), locked(self.path(LOCK_NAME), self.kernel):
+            if self.done() is not None:
+                self.drop(STARTED_NAME)
 
     def begin(self, digest: str) -> None:
         """Say that a run with this fingerprint has started; the output no longer counts."""

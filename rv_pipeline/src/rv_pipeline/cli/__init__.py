@@ -45,6 +45,14 @@ filter_option = click.option(
     help="Processes that cut chips and predict; setting: [pipeline] workers, else 1.",
 )
 @click.option("--runner", default="LOCAL", show_default=True, help="The key of a runner.")
+@click.option(
+    "--no-wait",
+    "wait",
+    flag_value=False,
+    default=True,
+    help="Fail where another run holds an output, instead of waiting for it.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say all that changed since the last run.")
 @click.pass_obj
 def run(kernel: Any, /, **options: Any) -> None:
     """Run the experiments of FILE (.py or .yaml).

@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -21,6 +21,9 @@ from rv_pipeline.preflight import check_scenes
 from rv_pipeline.runners import find_runner
 from rv_pipeline.runners.local import RunOptions, StepReport
 from rv_pipeline.tasks.task import task_of
+
+_NAMED: Final = 3
+"""Of the experiments that share an output, those that a table names."""
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -40,12 +43,17 @@ def run_file(
     workers: int | None,
     runner: str,
     check: bool,
+    wait: bool,
+    verbose: bool,
 ) -> None:
     experiments = select(load_experiments(file, dict(arguments), kernel), pattern, file)
     steps = dag.build(experiments, command_names(commands), kernel)
     decisions = dag.plan(steps, kernel, rerun=rerun, check=check)
     if dry_run:
         _show_plan(steps, decisions)
+    if verbose or _verbose_rv():
+        _show_changes(steps, decisions, err=not dry_run)
+    if dry_run:
         return
     if workers is None:
         workers = kernel.config.get("pipeline", "workers", 1, int)
@@ -61,12 +69,13 @@ def run_file(
         options = RunOptions(
             rerun=rerun,
             workers=workers,
+            wait=wait,
             on_progress=on_progress,
             on_step=lambda report: _say(report, stop),
             should_stop=stop.asked,
         )
         reports = find_runner(runner, kernel).run(steps, kernel, options)
-    _show_reports(reports, experiments, kernel)
+    _show_reports(reports, steps, kernel)
     failed = [report for report in reports if report.status == "failed"]
     if failed:
         raise _failure(failed, len(reports))
@@ -133,7 +142,7 @@ def _say(report: StepReport, stop: Stop) -> None:
     if report.status == "skipped":
         click.echo(f"{name}: skipped ({report.reason})", err=True)
         return
-    if report.status in ("failed", "not run"):
+    if report.status in ("waiting", "failed", "not run"):
         click.echo(f"{name}: {report.status}: {report.reason}", err=True)
         return
     line = report.summary.get("line")
@@ -155,7 +164,7 @@ def _failure(failed: Sequence[StepReport], count: int) -> Exception:
 def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> None:
     rows = [
         [
-            step.experiment.id,
+            _names(step),
             step.command.name.upper(),
             "run" if decision.runs else "skip",
             decision.reason,
@@ -164,19 +173,26 @@ def _show_plan(steps: Sequence[dag.Step], decisions: Sequence[dag.Decision]) -> 
         for step, decision in zip(steps, decisions, strict=True)
     ]
     show_table(("experiment", "command", "plan", "why", "output"), rows)
-    context = click.get_current_context(silent=True)
-    if context is not None and context.find_root().params.get("verbose"):
-        for step, decision in zip(steps, decisions, strict=True):
-            for change in decision.changes:
-                click.echo(f"{step.name}: {change}")
 
 
-def _show_reports(
-    reports: Sequence[StepReport], experiments: Sequence[Experiment], kernel: Kernel
+def _show_changes(
+    steps: Sequence[dag.Step], decisions: Sequence[dag.Decision], *, err: bool
 ) -> None:
+    for step, decision in zip(steps, decisions, strict=True):
+        for change in decision.changes:
+            click.echo(f"{step.name}: {change}", err=err)
+
+
+def _verbose_rv() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("verbose"))
+
+
+def _show_reports(reports: Sequence[StepReport], steps: Sequence[dag.Step], kernel: Kernel) -> None:
+    made = {step.uri: step for step in steps}
     rows = [
         [
-            report.experiment_id,
+            _names(made[report.uri]),
             report.command.upper(),
             seconds(report.seconds) if report.status == "done" else report.status,
             report.uri,
@@ -184,11 +200,17 @@ def _show_reports(
         for report in reports
     ]
     show_table(("experiment", "command", "time", "output"), rows)
-    by_id = {experiment.id: experiment for experiment in experiments}
     for report in reports:
         overall = report.summary.get("overall") if report.command == "eval" else None
         if overall:
-            _show_figures(by_id[report.experiment_id], overall, kernel)
+            _show_figures(made[report.uri].experiment, overall, kernel)
+
+
+def _names(step: dag.Step) -> str:
+    """The experiments that a step is for."""
+    ids = [experiment.id for experiment in step.experiments]
+    more = len(ids) - _NAMED
+    return ", ".join(ids) if more <= 0 else f"{', '.join(ids[:_NAMED])} and {more} more"
 
 
 def _show_figures(experiment: Experiment, overall: dict[str, Any], kernel: Kernel) -> None:

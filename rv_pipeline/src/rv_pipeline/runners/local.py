@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import attrs
 
 from rv_core import (
+    AlreadyExistsError,
     Context,
     DataError,
     InterruptedRunError,
@@ -41,15 +42,16 @@ logger = logging.getLogger(__name__)
 class StepReport:
     """What became of a step.
 
-    ``status``: ``"running"`` (said when it starts), ``"done"``, ``"skipped"`` as it is unchanged,
-    ``"failed"``, or ``"not run"`` as a step that it needs failed. ``reason``: why it ran or not.
-    ``summary``: what the command found; see `Result`. ``error``: what it failed with.
+    ``status``: ``"waiting"`` for another run that holds its output, ``"running"`` (each said when
+    it starts), ``"done"``, ``"skipped"`` as it is unchanged, ``"failed"``, or ``"not run"`` as a
+    step that it needs failed. ``reason``: why it ran or not. ``summary``: what the command found;
+    see `Result`. ``error``: what it failed with.
     """
 
     command: str
     experiment_id: str
     uri: str
-    status: Literal["running", "done", "skipped", "failed", "not run"]
+    status: Literal["waiting", "running", "done", "skipped", "failed", "not run"]
     reason: str
     seconds: float = 0.0
     summary: dict[str, Any] = attrs.field(factory=dict)
@@ -59,10 +61,12 @@ class StepReport:
 @attrs.frozen(kw_only=True)
 class RunOptions:
     """``rerun``: run what is unchanged too. ``workers``: processes that a command may use.
+    ``wait``: where another run holds an output, wait for it to end; the step fails otherwise.
     ``on_step`` hears of each step when it starts and when it ends or is skipped."""
 
     rerun: bool = False
     workers: int = 1
+    wait: bool = False
     on_progress: OnProgress = ignore_progress
     on_step: Callable[[StepReport], None] = attrs.field(default=lambda report: None)
     should_stop: Callable[[], bool] = attrs.field(default=lambda: False)
@@ -89,7 +93,7 @@ class LocalRunner(Runner):
         for step in steps:
             cause = next((lost[uri] for uri in step.upstream_uris().values() if uri in lost), None)
             if cause is not None:
-                report = _ended(step, "not run", f"{cause} failed")
+                report = _without_work(step, "not run", f"{cause} failed")
                 options.on_step(report)
             else:
                 report = _tried(step, kernel, options)
@@ -115,24 +119,29 @@ def _tried(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
     except Exception as error:  # whatever it is, other experiments go on
         if not isinstance(error, RVError):
             logger.exception("%s failed", step.name)
-        report = _ended(step, "failed", str(error) or type(error).__name__)
+        report = _without_work(step, "failed", str(error) or type(error).__name__)
         report = attrs.evolve(report, seconds=time.monotonic() - started, error=error)
         options.on_step(report)
         return report
 
 
-def _ended(step: Step, status: Literal["failed", "not run"], reason: str) -> StepReport:
+def _without_work(
+    step: Step, status: Literal["waiting", "failed", "not run"], reason: str
+) -> StepReport:
     return StepReport(step.command.name, step.experiment.id, step.uri, status, reason)
 
 
 def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
     """Run a step if it has to; its output is locked meanwhile."""
     decision = decide(step, kernel, rerun=options.rerun)
-    if not decision.runs:
-        return _skipped(step, decision, kernel, options)
     output = Output(step.uri, kernel)
+    if not decision.runs:
+        output.tidy()
+        return _skipped(step, decision, kernel, options)
     with ExitStack() as held:
-        lock = held.enter_context(locked(output.path(LOCK_NAME), kernel))
+        lock = held.enter_context(
+            locked(output.path(LOCK_NAME), kernel, keep_waiting=_Patience(step, options))
+        )
         # Another run may have made it while this one waited its turn.
         decision = decide(step, kernel, rerun=options.rerun)
         if not decision.runs:
@@ -165,6 +174,22 @@ def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
     report = attrs.evolve(report, status="done", seconds=seconds, summary=dict(result.summary))
     options.on_step(report)
     return report
+
+
+class _Patience:
+    """Whether to go on waiting for another run, said once for each that is waited for."""
+
+    def __init__(self, step: Step, options: RunOptions) -> None:
+        self._step, self._options = step, options
+        self._said = ""
+
+    def __call__(self, held: AlreadyExistsError) -> bool:
+        if self._options.should_stop():
+            raise InterruptedRunError(f"{self._step.name} was stopped while it waited its turn")
+        if self._options.wait and held.message != self._said:
+            self._said = held.message
+            self._options.on_step(_without_work(self._step, "waiting", held.message))
+        return self._options.wait
 
 
 def _check_inputs(step: Step, fingerprint: Fingerprint, kernel: Kernel) -> None:
