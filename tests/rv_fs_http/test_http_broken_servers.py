@@ -294,6 +294,13 @@ def test_a_body_of_a_refusal_that_never_comes_is_not_waited_for(silent: Callable
     assert time.monotonic() - started < 10
 
 
+def test_who_asks_too_much_of_a_server_hears_how_to_ask_less(
+    http: HttpFileSystem, proxy: FaultProxy, url: str
+) -> None:
+    proxy.fail(Status(429), times=None)
+    assert "[http] connections" in str(failure_of(lambda: http.read_bytes(url)).hint)
+
+
 def test_what_is_waited_for_a_refusal_is_lost_time_too(proxy: FaultProxy, url: str) -> None:
     """A gateway that answers 504 when it has waited itself: six times that is too long."""
     http = HttpFileSystem(retries=Retries(min_wait=0.01, max_wait=0.02, patience=0.5))

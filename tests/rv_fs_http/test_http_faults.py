@@ -27,7 +27,7 @@ COPY = "import sys; from rv_fs_http import HttpFileSystem as F; F().copy_from(*s
 
 class TestDownloads(DownloadFaults):
     secrets = ("HUSH",)
-    way = "html"
+    way = "json"
 
     @pytest.fixture
     def fs(self) -> HttpFileSystem:

@@ -130,7 +130,7 @@ class TestDownloads(DownloadFaults):
     """The fault battery, nginx behind the proxy."""
 
     secrets = ("HUSH",)
-    way = "html"
+    way = "json"
 
     @pytest.fixture
     def proxy(self, nginx):

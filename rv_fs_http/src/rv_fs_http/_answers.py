@@ -137,9 +137,10 @@ def refusal(answer: Answer, shown: str, action: str = "read") -> StorageError:
     if code in (401, 403):
         return AccessDeniedError(said, hint=_of_access(code, action, answer.was_authorized))
     if code in _MAY_PASS or (code >= 500 and code not in _STAYS):
+        busy = "it wants fewer requests at a time: lower [http] connections, or try again later"
         return TransferError(
             said,
-            hint="try again later",
+            hint=busy if code == 429 else "try again later",
             retry_after=_retry_after(answer.headers),
             stalled=answer.seconds,
         )
