@@ -113,6 +113,9 @@ def test_formats_say_the_same(tmp_path: Path, read: Read, name: str, driver: str
     found = read(uri)
     np.testing.assert_allclose(found.bounds, shapely.bounds(PIXELS), atol=0.2)
     assert found.class_ids.tolist() == [0, 1]
+    with pytest.raises(DataError, match="property 'Kindd'; they have ") as error:
+        read(uri, class_property="Kindd")
+    assert "did you mean 'kind'?" in str(error.value.hint)
 
 
 def test_geoparquet(tmp_path: Path, read: Read) -> None:

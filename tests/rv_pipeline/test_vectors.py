@@ -173,7 +173,7 @@ def test_features_without_the_property_need_a_default(
     raster: Any, draw: Any, kernel: Kernel
 ) -> None:
     uri = draw(*squares(1), properties=[{"other": 1}])
-    with pytest.raises(DataError, match="without the property 'class_name'") as error:
+    with pytest.raises(DataError, match="without the property 'class_name'; they have other") as error:
         read(uri, raster(), kernel)
     assert "default_class" in str(error.value.hint)
     assert read(uri, raster(), kernel, default_class="road").class_ids.tolist() == [1]
@@ -250,7 +250,7 @@ def test_points_and_lines_need_a_buffer(
     raster: Any, draw: Any, kernel: Kernel, kind: str, geometry: Any
 ) -> None:
     uri = draw(on_map(SQUARE, "EPSG:4326"), on_map(geometry, "EPSG:4326"))
-    with pytest.raises(DataError, match=f"holds 1 {kind}s, which cover no area") as error:
+    with pytest.raises(DataError, match=f"holds 1 {kind}, which covers no area") as error:
         read(uri, raster(), kernel)
     assert error.value.hint == f"set {kind}_buffer in the labels"
 

@@ -43,6 +43,25 @@ def check_classes(config: LabelConfig, classes: ClassMap) -> None:
             classes.id_of(name)
 
 
+def lacks_class(config: LabelConfig, file: VectorFile) -> bool:
+    """Whether the property that says the class is on none of a file's features, and nothing else
+    says it."""
+    said = config.class_filters or config.default_class is not None
+    return not said and config.class_property not in file.columns and len(file.geometries) > 0
+
+
+def no_class(uri: str, config: LabelConfig, names: Sequence[str]) -> DataError:
+    """The error for a file that `lacks_class`. ``names``: of the properties that it has."""
+    name = str(config.class_property)
+    close = get_close_matches(name.lower(), [n.lower() for n in names], n=1)
+    meant = next((f"did you mean {n!r}? " for n in names if n.lower() in close), "")
+    return DataError(
+        f"{uri} holds features without the property {name!r}; "
+        + (f"they have {', '.join(names)}" if names else "they have no properties"),
+        hint=f"{meant}set class_property to the one that names the class, or a default_class",
+    )
+
+
 def class_ids(
     uri: str, file: VectorFile, classes: ClassMap, config: LabelConfig
 ) -> NDArray[np.int64]:

@@ -92,6 +92,19 @@ def read_file(
     return VectorFile(geometries[there], kept, crs)
 
 
+def property_names(uri: str, kernel: Kernel, layer: str | None = None) -> list[str]:
+    """The properties of the features of a file that `read_file` reads."""
+    suffix = _suffix(uri)
+    with _on_disk(uri, suffix, kernel) as path:
+        if suffix in _PARQUET and "Parquet" not in pyogrio.list_drivers(read=True):
+            from rv_pipeline.vectors._parquet import parquet_columns
+
+            return parquet_columns(path)
+        chosen = _layer_of(path, without_secrets(uri), layer)
+        names: list[str] = pyogrio.read_info(path, layer=chosen)["fields"].tolist()
+        return names
+
+
 def _suffix(uri: str) -> str:
     return PurePosixPath(without_secrets(uri).lower()).suffix
 

@@ -42,6 +42,14 @@ def read_parquet(
     return geometries, {c: table[c].to_pylist() for c in wanted}, _crs(column)
 
 
+def parquet_columns(path: Path) -> list[str]:
+    """The names of all columns."""
+    from pyarrow import parquet
+
+    names: list[str] = parquet.read_schema(path).names
+    return names
+
+
 def _crs(column: Any) -> str | None:
     """The default, where the file says nothing, is longitude and latitude: OGC:CRS84."""
     if "crs" not in column:

@@ -121,7 +121,9 @@ def _transformer(source: str | CRS, target: str | CRS) -> Transformer:
         return Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
         raise DataError(
-            f"there is no way from {_name(source)} to {_name(target)}: {error}"
+            f"there is no way from {_name(source)} to {_name(target)}: {error}",
+            hint="a CRS of some site only has no place on the earth: give raster and vectors the "
+            "same one",
         ) from error
 
 

@@ -11,8 +11,15 @@ import numpy as np
 import shapely
 
 from rv_core import DataError, without_secrets
-from rv_pipeline.vectors._classes import NO_CLASS, check_classes, class_ids, columns_for
-from rv_pipeline.vectors._files import VectorFile, read_file
+from rv_pipeline.vectors._classes import (
+    NO_CLASS,
+    check_classes,
+    class_ids,
+    columns_for,
+    lacks_class,
+    no_class,
+)
+from rv_pipeline.vectors._files import VectorFile, property_names, read_file
 from rv_pipeline.vectors._overlap import no_overlap
 from rv_pipeline.vectors._projection import Projection
 from rv_pipeline.vectors.features import Features
@@ -62,7 +69,9 @@ def read_features(
     geometries: list[NDArray[Any]] = []
     ids_of_files: list[NDArray[np.int64]] = []
     files = [_read(uri, columns, raster, kernel, config.layer) for uri in config.uris]
-    for file in files:
+    for uri, file in zip(config.uris, files, strict=True):
+        if lacks_class(config, file.file):
+            raise no_class(file.uri, config, property_names(uri, kernel, config.layer))
         class_ids_ = class_ids(file.uri, file.file, classes, config)
         chosen = class_ids_ != NO_CLASS
         geometries.append(_areas(file, config, chosen))
@@ -146,9 +155,9 @@ def _areas(
             continue
         if not buffer or config is None:
             hint = f"set {kind}_buffer in the labels" if config else "only polygons will do"
-            raise DataError(
-                f"{uri} holds {int(of_kind.sum())} {kind}s, which cover no area", hint=hint
-            )
+            count = int(of_kind.sum())
+            held = f"1 {kind}, which covers" if count == 1 else f"{count} {kind}s, which cover"
+            raise DataError(f"{uri} holds {held} no area", hint=hint)
         if config.buffer_units == "m":
             areas[of_kind] = projection.grown(geometries[of_kind], buffer)
         else:
