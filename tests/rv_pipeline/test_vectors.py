@@ -173,7 +173,8 @@ def test_features_without_the_property_need_a_default(
     raster: Any, draw: Any, kernel: Kernel
 ) -> None:
     uri = draw(*squares(1), properties=[{"other": 1}])
-    with pytest.raises(DataError, match="without the property 'class_name'; they have other") as error:
+    match = "without the property 'class_name'; they have other"
+    with pytest.raises(DataError, match=match) as error:
         read(uri, raster(), kernel)
     assert "default_class" in str(error.value.hint)
     assert read(uri, raster(), kernel, default_class="road").class_ids.tolist() == [1]
