@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import sys
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from rv_core.transfers import Retries
 
 from rv_core import (
     AccessDeniedError,
@@ -165,7 +168,7 @@ def test_settings_are_those_of_the_scheme_and_of_its_other_names(
 
 def test_a_setting_that_the_implementation_does_not_know_is_an_error(sftp_server: Any) -> None:
     kernel = Kernel(config={"fsspec": {"ftp": {"hots": "127.0.0.1"}}})
-    with pytest.raises(StorageError, match=r"ftp:///a .*host"):
+    with pytest.raises(StorageError, match=r"ftp:///a: ftp:// needs to know 'host'"):
         kernel.files.read_str("ftp:///a")
     kernel = Kernel(config={"fsspec": {"sftp": {"usernme": "user"}}})
     with pytest.raises(StorageError, match="sftp:// has no setting 'usernme'") as caught:
@@ -199,6 +202,18 @@ def test_a_login_without_credentials_is_refused_and_not_tried_again(
     with pytest.raises(AccessDeniedError) as caught:
         kernel.files.read_bytes(f"{sftp_server.plain}/x")
     assert "[fsspec.sftp]" in str(caught.value.hint)
+
+
+def test_a_server_of_another_protocol_is_an_error_and_no_page_of_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    anybody = FsspecFileSystem("sftp", {"host_key_policy": "auto_add"})
+    anybody._retries = Retries(attempts=1)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: listener.accept()[0].close())
+        with caplog.at_level(logging.INFO), pytest.raises(TransferError, match="SSHException"):
+            anybody.read_bytes(f"sftp://me:HUSH@127.0.0.1:{listener.getsockname()[1]}/x")
+    assert [record.name for record in caplog.records if "paramiko" in record.name] == []
 
 
 def test_a_host_that_is_not_there_is_an_error_at_once(kernel: Kernel) -> None:

@@ -50,7 +50,9 @@ _DENIED_NAMES: Final = re.compile(
 )
 _MAY_PASS_WORDS: Final = re.compile(r"socket is closed|server connection dropped|garbage packet")
 _DENIED_WORDS: Final = re.compile(r"permission|denied|forbidden|not allowed|privilege")
-_UNKNOWN_SETTING: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+# What Python says of a call that does not fit.
+_UNKNOWN: Final = re.compile(r"unexpected keyword argument '(\w+)'")
+_MISSING: Final = re.compile(r"missing a required argument: '(\w+)'")
 # What is close to a secret is left out with the whole text.
 _TELLING: Final = re.compile(
     r"secret|token|passw|passphrase|credential|signature|\bsig\b|authori[sz]ation|bearer"
@@ -83,12 +85,17 @@ def failures(
         raise
     except Exception as error:  # noqa: BLE001  whatever it is
         waited = time.monotonic() - started
-        unknown = _UNKNOWN_SETTING.search(str(error))
+        scheme = scheme_of(at.uri)
+        unknown, missing = _UNKNOWN.search(str(error)), _MISSING.search(str(error))
         if unknown and unknown[1] in options:
-            scheme = scheme_of(at.uri)
             raise StorageError(
                 f"cannot {action} {at.shown}: {scheme}:// has no setting {unknown[1]!r}",
                 hint=f"correct it in [fsspec.{scheme}]",
+            ) from None
+        if missing:
+            raise StorageError(
+                f"cannot {action} {at.shown}: {scheme}:// needs to know {missing[1]!r}",
+                hint=f"name it in the URI, or in [fsspec.{scheme}]",
             ) from None
         said = _said(error, _texts({**options, **at.connection}))
         raise _translated(error, action, at, said, waited, exclusive) from None
@@ -123,7 +130,8 @@ def _translated(
         found = NotFoundError if action == "read" else StorageError
         return found(f"{what}: it is a folder, not a file", hint="name a file in it")
     if _is_missing(error, code, action == "write"):
-        return NotFoundError(f"{what}: there is no such file")
+        no = "its folder is not there, nor can it be made" if action == "write" else ""
+        return NotFoundError(f"{what}: {no or 'there is no such file'}")
     if isinstance(error, NotImplementedError | io.UnsupportedOperation) or number == errno.EROFS:
         if action in ("write", "delete"):
             return NotWritableError(

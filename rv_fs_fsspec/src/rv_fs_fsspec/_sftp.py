@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,20 @@ _SILENCE: Final = 10.0  # seconds until an answer is waited for no longer
 _READ_AHEADS: Final = 4
 _FIRST_WINDOW: Final = 1 << 18
 _LAST_WINDOW: Final = 4 << 20
+_logger: Final = logging.getLogger("paramiko.transport.rv")
+
+
+class _Detail(logging.Filter):
+    """Lets what paramiko says of a connection that fails, traceback and all, count as detail: it
+    is tried again, or raised as an error."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno > logging.DEBUG:
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return _logger.isEnabledFor(logging.DEBUG)
+
+
+_logger.addFilter(_Detail())
 
 
 class KnownHosts(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
@@ -48,6 +63,7 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
 
     def _connect(self) -> None:
         self.client = paramiko.SSHClient()
+        self.client.set_log_channel(_logger.name)
         self.client.set_missing_host_key_policy(self._policy)
         if isinstance(self._policy, KnownHosts):
             with suppress(OSError):
