@@ -310,6 +310,12 @@ def test_layers_are_chosen_by_their_tabs(browser: Any, pages: dict[str, Path]) -
         "return [...v.querySelectorAll('.over')].map((o) => getComputedStyle(o).opacity)"
     )
     assert browser.js(strength) == ["0.2", "0.2", "1"]
+    shown_slider = (
+        "return document.querySelectorAll('.viewer')[2].querySelector('.strength').offsetWidth > 0"
+    )
+    for number, soft in enumerate([False, True, True, False, True]):  # the last: all layers
+        browser.js(f"{tabs}[{number}].click()")
+        assert browser.js(shown_slider) == soft
 
 
 def test_everything_that_can_be_done_can_be_reached_by_the_keyboard(

@@ -73,6 +73,9 @@
       viewer.classList.toggle("single", !all);
       panes.forEach((pane, number) => pane.classList.toggle("chosen", String(number) === value));
       for (const radio of radios) radio.checked = radio.value === value;
+      if (strength) {  // where nothing is soft, it would do nothing
+        strength.parentElement.hidden = !all && !panes[value].querySelector(".soft");
+      }
       draw();
     }
 
