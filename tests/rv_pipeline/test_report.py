@@ -84,6 +84,16 @@ def test_the_report_is_one_file_with_figures_each_scene_and_chips_of_each_split(
             assert image.width >= 100
 
 
+def test_several_scenes_are_compared_in_a_table(
+    evaluated: Callable[..., Elements], scene: Callable[..., SceneConfig]
+) -> None:
+    validation = [scene("south", seed=2), scene("west", seed=3)]
+    page = evaluated(dataset=DatasetConfig(train=scene("north", seed=1), validation=validation))
+    assert "Figures by scene" in [table.get("aria-label") for table in page.all("table")]
+    assert page.text.count("over 64 cells") == 4  # in the table and above each scene's pictures
+    assert "over 128 cells" in page.text
+
+
 def test_without_labelled_scenes_the_report_says_so_and_shows_no_zeros(
     evaluated: Callable[..., Elements], scene: Callable[..., SceneConfig]
 ) -> None:

@@ -25,6 +25,7 @@ from rv_pipeline.report.page import (
 from rv_pipeline.report.pictures import encode
 from rv_pipeline.report.scene_views import MAX_SCENES, Limits, comparison, example_chips, failed
 from rv_pipeline.scenes import open_scene
+from rv_pipeline.tasks.task import Table
 
 if TYPE_CHECKING:
     from rv_core import ClassMap
@@ -143,7 +144,11 @@ class EvaluationReport:
         for view in self._views:
             found = figures["scenes"].get(view.id)
             views.append(view if found is None else attrs.evolve(view, headline=self._line(found)))
-        return Section(title="Scenes", text=text, scenes=views)
+        lines = [(id_, self._line(found)) for id_, found in figures["scenes"].items()]
+        table = Table("Figures by scene", ("scene", "figures"), lines)
+        return Section(
+            title="Scenes", text=text, tables=[table] if len(lines) > 1 else [], scenes=views
+        )
 
     def _line(self, figures: dict[str, Any]) -> str:
         try:
