@@ -134,6 +134,15 @@ def test_a_broken_part_goes_on_at_its_byte(target: Path) -> None:
 
 
 @pytest.mark.parametrize("sized", [True, False])
+def test_a_stream_that_breaks_often_but_gets_on_arrives(target: Path, sized: bool) -> None:
+    """As one of many gigabytes may: six attempts are for where it gets no further."""
+    store = Store(sized=sized, breaks=lambda request, start: PART // 2)
+    get(store, target, connections=1)
+    assert stands_alone(target, store.data)
+    assert len(store.requests) == 21
+
+
+@pytest.mark.parametrize("sized", [True, False])
 def test_without_ranges_a_break_begins_again(target: Path, sized: bool) -> None:
     store = Store(
         ranges=False, sized=sized, breaks=lambda request, start: 99_999 if request < 3 else None
@@ -148,6 +157,7 @@ def test_what_always_breaks_is_an_error_and_the_old_file_stays(target: Path) -> 
         Store(breaks=lambda request, start: 0),
         Store(breaks=lambda request, start: 0 if start >= 5 * PART else None),
         Store(ranges=False, breaks=lambda request, start: 5),
+        Store(ranges=False, breaks=lambda request, start: 5 * PART),
     ):
         with pytest.raises(TransferError, match="broke"):
             get(store, target)

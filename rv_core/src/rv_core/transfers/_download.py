@@ -70,8 +70,9 @@ def download(
     The first request asks for ``part_bytes``; what lies beyond is asked for in ranges of that
     size by up to ``connections`` threads, each written at its place. With ``split``, the first
     request asks for the whole file, and ranges are taken over by others only once
-    ``split(bytes so far, seconds so far, info)`` says so. A part that breaks goes on at its byte;
-    a file that is replaced meanwhile is begun again, three times at most. Memory is constant.
+    ``split(bytes so far, seconds so far, info)`` says so. A part that breaks goes on at its byte,
+    and its attempts are counted anew once ``part_bytes`` more have come; a file that is replaced
+    meanwhile is begun again, three times at most. Memory is constant.
 
     ``verify(file, info)`` may refuse the complete file before it stands under its name; where it
     raises `ChangedError`, the download is begun again. ``durable``: wait until the file would
@@ -212,7 +213,16 @@ class _Transfer:
             finally:
                 piece.body.close()
 
-        self._retries(attempt)
+        while True:
+            begun = part.pos
+            try:
+                self._retries(attempt)
+            except TransferError as error:
+                # Where a part's worth came all the same, the rest will come too.
+                if error.retry_after is not None or part.pos - begun < self._part_bytes:
+                    raise
+            else:
+                return
 
     def _begin(self, part: _Part, piece: Piece) -> None:
         """Learn from the first answer what there is to do."""
