@@ -3,6 +3,7 @@
 Run by `test_testing_contract_catches.py` as a third party's test module would be.
 """
 
+import os
 import runpy
 import shutil
 import threading
@@ -388,6 +389,36 @@ class TestSyncsWithoutLooking(Contract):
                 target = Path(dest_dir) / uri.removeprefix(root).replace("\0", "0").lstrip("/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(self.found(uri)[0])
+
+
+class TestSyncsInPlace(Contract):
+    catches = (
+        "test_an_interrupted_sync_leaves_files_whole",
+        "test_what_is_not_there_is_deleted_on_request",
+    )
+
+    class storage(Memory):
+        def sync_from_dir(self, src_uri, dest_dir, delete=False, on_progress=None):
+            files = list(self.list_files(src_uri))
+            if delete:
+                shutil.rmtree(dest_dir)
+            for n, file in enumerate(files):
+                target = Path(dest_dir) / file.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with target.open("wb") as stream:
+                    stream.write(self.found(file.uri)[0][:1000])
+                    on_progress(Progress("sync", n, len(files)))
+                    stream.write(self.found(file.uri)[0][1000:])
+
+
+class TestOneLocalPath(Contract):
+    catches = ("test_a_local_path_does_not_change_under_a_reader",)
+
+    class storage(Memory):
+        def local_path(self, uri):
+            path = Path(os.environ["RV_CACHE_DIR"])
+            path.write_bytes(self.found(uri)[0])
+            return path
 
 
 class TestSyncUpDeletesForNothing(Contract):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from rv_core.testing._filesystem_contract._base import (
     Storage,
     listed,
     needs,
+    pattern,
+    same_bytes,
     tree_of,
     write_tree,
 )
@@ -39,6 +41,7 @@ HOSTILE = (
     "b\\..\\..\\backslash",
     "nul\0",
 )
+_MIB = 1 << 20
 _TICK = 0.02  # seconds within which local disks may give two changes the same time
 posix = pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights on Windows")
 
@@ -70,8 +73,25 @@ class SyncDown(_Trees):
         for name, data in self._tree.items():
             put(name, data)
         here = write_tree(tmp_path / "here", {"extra": b"x", "b/extra": b"x", "gone/extra": b"x"})
-        fs.sync_from_dir(root, here, delete=True)
+        watch = _Watch((here / "extra").exists)
+        fs.sync_from_dir(root, here, delete=True, on_progress=watch)
         assert tree_of(here) == self._tree
+        assert all(watch.seen), "something was deleted before all was there"
+
+    @needs("list")
+    def test_an_interrupted_sync_leaves_files_whole(
+        self, fs: FileSystem, root: str, put: Put, tmp_path: Path
+    ) -> None:
+        old, new = pattern(_MIB, seed=1), pattern(2 * _MIB, seed=2)
+        for n in range(4):
+            put(str(n), new)
+        here = write_tree(tmp_path / "here", {"0": old, "1": old, "extra": b"x"})
+        with pytest.raises(KeyboardInterrupt):
+            fs.sync_from_dir(root, here, delete=True, on_progress=_interrupt)
+        assert (here / "extra").exists(), "something was deleted before all was there"
+        for n in range(4):
+            data = (here / str(n)).read_bytes() if (here / str(n)).exists() else old
+            same_bytes(data, new if len(data) == len(new) else old, str(n))
 
     @needs("list")
     def test_nothing_deletes_nothing(self, fs: FileSystem, root: str, tmp_path: Path) -> None:
@@ -198,9 +218,14 @@ class SyncUp(_Trees):
     ) -> None:
         for name in ("bus/extra", "bus/b/extra #1", "bush/other", "bus.txt"):
             put(name, b"x")
+        watch = _Watch(lambda: fs.file_exists(fs.uri_below(root, "bus/extra")))
         fs.sync_to_dir(
-            write_tree(tmp_path / "here", self._tree), fs.uri_below(root, "bus"), delete=True
+            write_tree(tmp_path / "here", self._tree),
+            fs.uri_below(root, "bus"),
+            delete=True,
+            on_progress=watch,
         )
+        assert all(watch.seen), "something was deleted before all was there"
         assert listed(fs, root) == sorted(
             ["bus.txt", "bush/other", *(f"bus/{name}" for name in self._tree)]
         )
@@ -286,6 +311,22 @@ class SyncUp(_Trees):
         here = write_tree(tmp_path / "here", self._tree)
         fs.sync_to_dir(here, root, on_progress=seen.append)
         _check_progress(seen)
+
+
+class _Watch:
+    """A callback for progress that looks at something as long as files are on their way."""
+
+    def __init__(self, look: Callable[[], bool]) -> None:
+        self._look = look
+        self.seen: list[bool] = []
+
+    def __call__(self, progress: Progress) -> None:
+        if progress.done < (progress.total or 0):
+            self.seen.append(self._look())
+
+
+def _interrupt(progress: Progress) -> None:
+    raise KeyboardInterrupt
 
 
 def _written(fs: FileSystem, root: str, names: Iterable[str]) -> Iterable[str]:

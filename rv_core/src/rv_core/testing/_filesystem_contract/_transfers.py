@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -163,6 +164,14 @@ class Transfers(Storage):
         remove("folder/a b.tif")
         with pytest.raises(NotFoundError):
             fs.local_path(uri)
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows lets no open file be replaced")
+    def test_a_local_path_does_not_change_under_a_reader(self, fs: FileSystem, put: Put) -> None:
+        uri = put("file.tif", b"one")
+        with fs.local_path(uri).open("rb") as stream:
+            put("file.tif", b"another")
+            assert fs.local_path(uri).read_bytes() == b"another"
+            assert stream.read() == b"one"
 
     @needs("etag")
     def test_a_local_path_goes_by_the_etag(self, fs: FileSystem, put: Put) -> None:
