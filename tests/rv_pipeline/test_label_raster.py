@@ -128,6 +128,22 @@ def test_nodata_is_unlabelled_unless_the_mapping_has_it(
     assert not caplog.records
 
 
+def test_pixels_without_data_are_background_where_no_value_says_it(
+    write: Write, raster: RasterSource, kernel: Kernel
+) -> None:
+    uri = write("labels.tif", IDS, nodata=2)
+
+    def on_rest(mapping: dict[Any, str | None]) -> NDArray[np.uint8]:
+        config = RasterLabelConfig(uris=uri, class_mapping=mapping)
+        with LabelRaster.open(config, raster, CLASSES, kernel) as labels:
+            return labels.read(raster.extent, CLASSES.id_of("rest"))
+
+    np.testing.assert_array_equal(on_rest({0: "roof", 1: None}), np.array([0, 255, 2])[IDS])
+    np.testing.assert_array_equal(on_rest({0: "roof", 1: "rest"}), np.array([0, 2, 255])[IDS])
+    np.testing.assert_array_equal(on_rest({0: "roof", 1: "roof", 2: None})[IDS == 2], 255)
+    np.testing.assert_array_equal(on_rest({}), np.array([0, 1, 255])[IDS])
+
+
 def test_windows_are_the_same_pixels_and_nothing_lies_beyond(
     write: Write, raster: RasterSource, kernel: Kernel
 ) -> None:

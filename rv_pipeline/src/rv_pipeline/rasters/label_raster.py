@@ -147,10 +147,11 @@ class LabelRaster:
         values = _class_ids(RasterLabelConfig(uris=uri), source, classes)
         return cls(source, values, _UNKNOWN, classes)
 
-    def read(self, window: Window) -> NDArray[np.uint8]:
-        """The class ids [H, W] of a window, 255 where there is no label, as beyond the raster.
+    def read(self, window: Window, background: int = UNLABELLED) -> NDArray[np.uint8]:
+        """The class ids [H, W] of a window, 255 where there is no label.
 
-        Raises `DataError` where pixels have a value or color that is no class.
+        ``background``: of pixels without data, as beyond the raster; 255 all the same where some
+        value stands for that class, so that the raster says itself where it is. Raises `DataError` where pixels have a value or color that is no class.
         """
         import numpy as np
 
@@ -162,7 +163,8 @@ class LabelRaster:
             keys = pixels[:, :, 0]
         ids = self._looked_up(keys)
         if nodata is not None:
-            ids[nodata] = UNLABELLED
+            said = background in self._values.values() or background == self._default
+            ids[nodata] = UNLABELLED if said else background
         unknown = ids == _UNKNOWN
         if unknown.any():
             raise self._no_class(keys[unknown], window)

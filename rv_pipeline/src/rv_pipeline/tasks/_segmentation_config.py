@@ -23,7 +23,9 @@ class SemanticSegmentationConfig(TaskConfig):
     ``chip_size``: height and width, in pixels, of chips and of the windows that are predicted.
     ``background_class``: the class of pixels on which no label is drawn; an ordinary class, which
     trains and counts. ``None``: such pixels are unlabelled, and left out of loss and metrics, as
-    are pixels outside the areas of interest and pixels without data.
+    are pixels outside the areas of interest and pixels without data. Of a raster of labels, pixels
+    without data are background where none of its values or colors is; those that its mapping says
+    to be without a label never are.
 
     Where labels overlap, the class that is first in ``classes`` lies on top.
     """

@@ -34,17 +34,18 @@ class Truth:
         return self.scene.features is not None or self.scene.label_raster is not None
 
     def has_labels(self, window: Window) -> bool:
-        """Whether any pixel of a window that touches the areas of interest is labelled. Where there
-        is a background, every pixel of the scene is."""
-        return self._background != UNLABELLED or bool((self.read(window) != UNLABELLED).any())
+        """Whether any pixel of a window that touches the areas of interest is labelled. Vectors
+        with a background leave none out."""
+        if self._background != UNLABELLED and self.scene.label_raster is None:
+            return True
+        return bool((self.read(window) != UNLABELLED).any())
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """The class ids [H, W] of a window; 255 where there is no label, outside the areas of
         interest and beyond the scene."""
         scene = self.scene
         if scene.label_raster is not None:
-            mask = scene.label_raster.read(window)
-            mask[mask == UNLABELLED] = self._background
+            mask = scene.label_raster.read(window, self._background)
         else:
             shape = (window.height, window.width)
             mask = np.full(shape, self._background if self.is_labelled else UNLABELLED, np.uint8)
