@@ -151,7 +151,8 @@ class LabelRaster:
         """The class ids [H, W] of a window, 255 where there is no label.
 
         ``background``: of pixels without data, as beyond the raster; 255 all the same where some
-        value stands for that class, so that the raster says itself where it is. Raises `DataError` where pixels have a value or color that is no class.
+        value stands for that class, so that the raster says itself where it is. Raises `DataError`
+        where pixels have a value or color that is no class.
         """
         import numpy as np
 
