@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,12 @@ def write_json() -> Callable[[Path, object], Path]:
 
 def pytest_configure() -> None:
     """Programs that are started in the background ignore Ctrl-C, and hand that on to those that the
-    tests start and stop by it."""
+    tests start and stop by it. No test fails for the time that it takes."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(ImportError):  # some packages are tested without it
+        from hypothesis import settings
+
+        # By default, an example that takes 0.2 s fails, as any may on a busy machine.
+        settings.register_profile("patient", settings(), deadline=None)
+        settings.load_profile("patient")
