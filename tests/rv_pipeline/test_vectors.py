@@ -350,6 +350,27 @@ def test_real_labels_are_repaired(
     assert "repaired 1 invalid polygon of 206" in caplog.text
 
 
+def test_real_labels_lie_on_their_buildings(shared_data: Path, kernel: Kernel) -> None:
+    """Along the outlines the image changes more than along the same ones a little to any side."""
+    folder = shared_data / "hot-oam-kampala-rgb"
+    raster = RasterSource.open(RasterConfig.of(folder / "val.tif"), kernel)
+    config = LabelConfig(
+        uris=folder / "labels.geojson", class_property=None, default_class="building"
+    )
+    outlines = shapely.boundary(read_features(config, raster, CLASSES, kernel).geometries)
+    points = shapely.get_coordinates(shapely.segmentize(outlines, 2))
+    pixels, _ = raster.read(raster.extent)
+    edges = np.hypot(*np.gradient(pixels.mean(axis=2)))
+
+    def strength(right: int, down: int) -> float:
+        x, y = np.floor(points + np.array([right, down])).astype(int).T
+        seen = (x >= 0) & (y >= 0) & (x < raster.width) & (y < raster.height)
+        return float(edges[y[seen], x[seen]].mean())
+
+    around = [strength(x, y) for x in (-12, -6, 6, 12) for y in (-12, -6, 6, 12)]
+    assert strength(0, 0) > 1.6 * max(around)
+
+
 def test_scenes_of_two_utm_zones(shared_data: Path, kernel: Kernel) -> None:
     for name, zone, count in (("train", 32617, 61), ("val", 32611, 7)):
         folder = shared_data / "neon-trees-rgb"
