@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rv_core.testing import FaultProxy, Status
+from rv_core.testing import Before, FaultProxy, Status
+from rv_core.transfers import Retries
 
-from rv_core import AccessDeniedError, StorageError
+from rv_core import AccessDeniedError, StorageError, TransferError
 from rv_fs_s3 import S3FileSystem
 
 MIB = 1 << 20
@@ -41,6 +43,42 @@ def test_a_server_that_never_has_the_range_is_asked_twice(
     with pytest.raises(StorageError, match="416"):
         faulty.copy_from(f"{folder}/x", tmp_path / "x")
     assert len(proxy.requests) == 2
+
+
+@pytest.mark.parametrize("code", [500, 502, 522])
+def test_what_ails_a_server_may_pass(
+    faulty: S3FileSystem, s3: S3FileSystem, proxy: FaultProxy, folder: str, code: int
+) -> None:
+    s3.write_bytes(f"{folder}/x", b"x")
+    proxy.fail(Status(code))
+    assert faulty.read_bytes(f"{folder}/x") == b"x"
+
+
+@pytest.mark.parametrize("code", [501, 505, 507])
+def test_what_a_server_cannot_do_is_not_asked_for_again(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str, code: int
+) -> None:
+    proxy.fail(Status(code), times=None)
+    with pytest.raises(StorageError, match=str(code)) as caught:
+        faulty.write_bytes(f"{folder}/x", b"x")
+    assert not isinstance(caught.value, TransferError)
+    assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("ask", ["read", "write"])
+def test_a_server_that_is_slow_to_say_that_it_is_overloaded_costs_patience(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str, ask: str
+) -> None:
+    """Six times as long would be too long."""
+    faulty._client.retries = Retries(max_wait=0.1, patience=1.0)
+    proxy.fail(Before(lambda: time.sleep(0.5)), times=None)
+    proxy.fail(Status(503), times=None)
+    with pytest.raises(TransferError):
+        if ask == "read":
+            faulty.read_bytes(f"{folder}/x")
+        else:
+            faulty.write_bytes(f"{folder}/x", b"x")
+    assert len(proxy.requests) <= 4
 
 
 @pytest.mark.parametrize("ask", ["list", "delete"])

@@ -65,6 +65,15 @@ def test_writing_a_small_object_is_one_request(
     faulty.write_bytes(f"{folder}/x", b"x")
     faulty.copy_to(tmp_path / "x", f"{folder}/x")
     assert asked(proxy) == ["PUT", "PUT"]
+    leave = [request.headers["expect"] for request in proxy.requests]
+    assert leave == [None, None], "leave to send the body is asked for, which costs a round trip"
+
+
+def test_leave_is_asked_for_before_a_large_body_is_sent(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str
+) -> None:
+    faulty.write_bytes(f"{folder}/x", bytes(2 * MIB))
+    assert [request.headers["expect"] for request in proxy.requests] == ["100-continue"]
 
 
 def test_a_large_object_comes_in_ranges_of_one_version(

@@ -344,7 +344,7 @@ def test_a_completion_whose_answer_is_lost_is_one(
 
 @slow
 def test_an_upload_that_somebody_else_aborts_is_an_error(
-    uploads: Uploads, proxy: FaultProxy
+    uploads: Uploads, tired: S3FileSystem, proxy: FaultProxy
 ) -> None:
     def abort() -> None:
         for upload in uploads.server.list_multipart_uploads(Bucket=uploads.bucket)["Uploads"]:

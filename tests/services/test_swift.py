@@ -70,6 +70,7 @@ def folder(bucket) -> str:
 class TestSwift(FileSystemContract):
     capabilities = FileSystemContract.capabilities - {"exclusive"}  # 501: no conditional PUT
     secrets = ("notASecretOfAnyone", "test:tester", "Signature=")
+    examples = 4
     memory_bytes = 72 << 20  # a stream keeps 32 MiB, and as much again in parts on their way
 
     @pytest.fixture

@@ -102,7 +102,8 @@ class Body:
         self._on_sent = on_sent
         self._pos = start
         self._block = _FIRST_BLOCK // 2
-        self._last = 0.0
+        self.last_taken = 0.0
+        """When the network asked for a block last, by `time.monotonic`."""
         self._sending = False
         self.seek(0)
 
@@ -143,11 +144,11 @@ class Body:
         if self._sending and self._pos > self._start:
             self._on_sent(self._pos - self._start)
         now = time.monotonic()
-        if now - self._last > _SLOW_SECONDS:
+        if now - self.last_taken > _SLOW_SECONDS:
             self._block = max(_LEAST_BLOCK, self._block // 4)
         else:
             self._block = min(_LARGEST_BLOCK, self._block * 2)
-        self._last = now
+        self.last_taken = now
         left = self._stop - self._pos
         count = min(left, self._block if size < 0 else min(size, self._block))
         if count <= 0:
@@ -160,7 +161,7 @@ class Body:
         base = {os.SEEK_SET: self._start, os.SEEK_CUR: self._pos, os.SEEK_END: self._stop}
         self._pos = base[whence] + offset
         self._block = _FIRST_BLOCK // 2
-        self._last = time.monotonic()
+        self.last_taken = time.monotonic()
         self._sending = False
         return self.tell()
 

@@ -71,11 +71,12 @@ class Client:
     def ask_once(self, operation: str, action: str, location: Location, **params: Any) -> Answer:
         """The same, tried once (and again with new credentials where they had expired)."""
         began = time.monotonic()
+        silence = self.settings.read_timeout
         error: RVError
         for last in (False, True):
             made: _Made | None = None
+            body: Body | None = params.get("Body")
             try:
-                body: Body | None = params.get("Body")
                 if body is not None:
                     body.seek(0)
                 # A large body is signed outside of the interpreter, by several threads at once.
@@ -89,12 +90,12 @@ class Client:
                 if is_expired(refused) and not last:
                     self._renew(made)
                     continue
-                error = refusal(refused, action, location.shown)
+                waited = time.monotonic() - max(began, body.last_taken if body else began)
+                error = refusal(refused, action, location.shown, min(waited, silence))
             except RVError as ours:
                 error = ours
             except (BotoCoreError, ResponseParserError, HTTPError, OSError, ValueError) as broken:
                 seconds = time.monotonic() - began
-                silence = self.settings.read_timeout
                 error = failure(broken, action, location.shown, seconds, silence)
             # Without the cause: it may spell out URLs, and what the server repeats of a request.
             raise error from None

@@ -50,7 +50,8 @@ _MAY_PASS: Final = {
     "TooManyRequests",
     "XAmzContentSHA256Mismatch",
 }
-_MAY_PASS_STATUS: Final = {408, 425, 429, 500, 502, 503, 504, 509}
+_MAY_PASS_STATUS: Final = {408, 425, 429}
+_STAYS_STATUS: Final = {501, 505, 507}  # the last: the server's disk is full
 _CONDITIONS: Final = {"ConditionalRequestConflict", "PreconditionFailed"}
 _HINTS: Final = {
     "InvalidAccessKeyId": "the server does not know this access key: look at the credentials",
@@ -114,10 +115,11 @@ def is_expired(error: boto.ClientError) -> bool:
     return unsaid or _code_of(error) in _EXPIRED
 
 
-def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
+def refusal(error: boto.ClientError, action: str, shown: str, seconds: float = 0.0) -> StorageError:
     """What a server's answer other than success amounts to.
 
     ``action``: what was asked, such as ``"read"``; ``shown``: the URI as it may be shown.
+    ``seconds``: how long the answer was waited for.
     """
     code = _code_of(error)
     status = _status_of(error)
@@ -146,8 +148,10 @@ def refusal(error: boto.ClientError, action: str, shown: str) -> StorageError:
         return _elsewhere(error, headers, action, shown)
     if code == "AccessDenied":
         return AccessDeniedError(said, hint=_DENIED_HINT)
-    if code in _MAY_PASS or status in _MAY_PASS_STATUS:
-        return TransferError(said, hint="try again later", retry_after=_retry_after(headers))
+    if code in _MAY_PASS or _may_pass(status):
+        return TransferError(
+            said, hint="try again later", retry_after=_retry_after(headers), stalled=seconds
+        )
     if code == "InvalidObjectState":
         return AccessDeniedError(
             f"cannot {action} {shown}: the object is archived", hint="restore it first"
@@ -257,6 +261,10 @@ def _code_of(error: boto.ClientError) -> str:
 
 def _status_of(error: boto.ClientError) -> int:
     return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _may_pass(status: int) -> bool:
+    return status in _MAY_PASS_STATUS or (status >= 500 and status not in _STAYS_STATUS)
 
 
 def _is_untrusted(error: boto.SSLError) -> bool:

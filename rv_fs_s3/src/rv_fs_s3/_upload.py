@@ -36,7 +36,7 @@ SINGLE_BYTES: Final = 32 << 20
 """Up to here an object is made by one request."""
 PART_BYTES: Final = 16 << 20
 _MARK: Final = "rv-write"
-_ABORT_SECONDS: Final = 5.0
+_ABORT_SECONDS: Final = 3.0
 
 
 def part_bytes(size: int) -> int:
