@@ -294,10 +294,11 @@ def test_a_body_of_a_refusal_that_never_comes_is_not_waited_for(silent: Callable
     assert time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("code", [429, 503])
 def test_who_asks_too_much_of_a_server_hears_how_to_ask_less(
-    http: HttpFileSystem, proxy: FaultProxy, url: str
+    http: HttpFileSystem, proxy: FaultProxy, url: str, code: int
 ) -> None:
-    proxy.fail(Status(429), times=None)
+    proxy.fail(Status(code), times=None)
     assert "[http] connections" in str(failure_of(lambda: http.read_bytes(url)).hint)
 
 

@@ -26,6 +26,7 @@ PROXY_CREDENTIALS: Final = "they are part of its URL: http://user:password@proxy
 # What servers say of files that they have not encoded.
 _NO_ENCODING: Final = ("binary", "identity", "none", "utf-8")
 _MAY_PASS: Final = (408, 425, 429)
+_BUSY: Final = (429, 503)  # also what servers say that limit requests or connections
 _STAYS: Final = (501, 505)  # what the server cannot do it will not be able to do in a second
 
 _CONTENT_RANGE: Final = re.compile(
@@ -137,10 +138,10 @@ def refusal(answer: Answer, shown: str, action: str = "read") -> StorageError:
     if code in (401, 403):
         return AccessDeniedError(said, hint=_of_access(code, action, answer.was_authorized))
     if code in _MAY_PASS or (code >= 500 and code not in _STAYS):
-        busy = "it wants fewer requests at a time: lower [http] connections, or try again later"
+        fewer = "; or it wants fewer requests at a time: lower [http] connections"
         return TransferError(
             said,
-            hint=busy if code == 429 else "try again later",
+            hint="try again later" + (fewer if code in _BUSY else ""),
             retry_after=_retry_after(answer.headers),
             stalled=answer.seconds,
         )
