@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from requests.cookies import RequestsCookieJar, extract_cookies_to_jar, get_cookie_header
 
@@ -29,8 +29,8 @@ class Cookies:
         jar = self._jars.get((place, known))
         if jar is None:
             return None
-        request = SimpleNamespace(url=url, headers={})
-        found: str | None = get_cookie_header(jar, request)  # type: ignore[no-untyped-call]
+        request: Any = SimpleNamespace(url=url, headers={})
+        found: str | None = get_cookie_header(jar, request)  # type: ignore[no-untyped-call,unused-ignore]
         return found
 
     def keep(self, url: str, place: Origin, known: str | None, response: BaseHTTPResponse) -> None:
@@ -39,7 +39,7 @@ class Cookies:
             return
         with self._lock:
             jar = self._jars.setdefault((place, known), RequestsCookieJar())
-        request = SimpleNamespace(url=url, headers={})
-        extract_cookies_to_jar(jar, request, response)  # type: ignore[no-untyped-call]
+        request: Any = SimpleNamespace(url=url, headers={})
+        extract_cookies_to_jar(jar, request, response)  # type: ignore[no-untyped-call,unused-ignore]
         if len(jar) > _MOST:
             jar.clear()
