@@ -45,6 +45,7 @@ PLACES = [
     ("EPSG:32633", UTM),
     ("EPSG:32633", TURNED),
     ("EPSG:4326", Affine(2.7e-6, 0, 15, 0, -2.7e-6, 45)),
+    ("EPSG:32760", Affine(0.3, 0, 819_437, 0, -0.3, 8_118_008)),  # across the date line
     (UNNAMED, UTM),
     (None, UTM),
 ]
@@ -88,6 +89,19 @@ def test_cells_come_back_to_the_pixel(
     assert list(found.windows) == list(cells.windows)
     np.testing.assert_array_equal(found.class_ids, cells.class_ids)
     np.testing.assert_allclose(found.scores, cells.scores, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_cells_on_the_date_line_stay_in_one_piece(
+    raster: MakeRaster, kernel: Kernel, tmp_path: Path
+) -> None:
+    source, path = raster(*PLACES[3]), tmp_path / "cells.geojson"
+    write_cells(str(path), some_cells(source), source, CLASSES, kernel, crs="EPSG:4326")
+    rings = [f["geometry"]["coordinates"][0] for f in json.loads(path.read_text())["features"]]
+    longitudes = np.abs(np.array(rings)[:, :, 0])
+    assert longitudes.min() < 180 < longitudes.max()
+    assert np.ptp(longitudes, axis=1).max() < 1e-4
+    labels = read_features(LabelConfig(uris=str(path)), source, CLASSES, kernel)
+    assert len(labels) == len(rings)
 
 
 @pytest.mark.parametrize("crs", ["image", "EPSG:4326"])

@@ -95,6 +95,22 @@ def test_the_item_is_valid_and_lies_where_the_image_does(
     assert item.datetime == changed.replace(microsecond=0)
 
 
+@pytest.mark.parametrize(("crs", "west"), [("EPSG:32760", 819_437), ("EPSG:32701", 180_535)])
+def test_an_item_on_the_date_line_is_cut_there(
+    tmp_path: Path, kernel: Kernel, crs: str, west: float
+) -> None:
+    _, data = item_of(tmp_path, kernel, crs, Affine(0.3, 0, west, 0, -0.3, 8_118_008))
+    check_core(data)
+    footprint = shapely.geometry.shape(data["geometry"])
+    assert footprint.geom_type == "MultiPolygon"
+    assert footprint.is_valid
+    assert {round(abs(x)) for part in footprint.geoms for x in part.bounds[::2]} == {180}
+    assert sum(part.bounds[2] - part.bounds[0] for part in footprint.geoms) < 1e-3
+    east, _, west, _ = data["bbox"]
+    assert 179.999 < east < 180
+    assert -180 < west < -179.999
+
+
 def test_its_assets_are_the_files_beside_it(tmp_path: Path, kernel: Kernel) -> None:
     transform = Affine(0.5, 0, 500_000, 0, -0.5, 5_000_000)
     _, data = item_of(tmp_path, kernel, "EPSG:32633", transform)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -77,15 +77,11 @@ class Placement:
 
     def _moved(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         points = to_map(points, self.raster.transform)
-        if self._transformer is None:
-            return points
-        return np.column_stack(self._transformer.transform(points[:, 0], points[:, 1]))
+        return points if self._way is None else self._way(points)
 
     @cached_property
-    def _transformer(self) -> Transformer | None:
-        if self.raster.crs is None or self.crs != _WGS84:
-            return None
-        return Transformer.from_crs(self.raster.crs.to_wkt(), _WGS84, always_xy=True)
+    def _way(self) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+        return to_lonlat(self.raster) if self.crs == _WGS84 else None
 
     @cached_property
     def _decimals(self) -> int:
@@ -96,6 +92,27 @@ class Placement:
         if not math.isfinite(way) or way <= 0:
             return 12
         return max(0, math.ceil(-math.log10(way * _PIXEL_SHARE)))
+
+
+def to_lonlat(
+    raster: RasterSource,
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]] | None:
+    """From coordinates [N, 2] of a raster's CRS to longitude and latitude [N, 2]; ``None`` where it
+    has no CRS. Across the date line longitudes go on counting from those of the raster's centre, so
+    that what lies on both sides stays in one piece."""
+    if raster.crs is None:
+        return None
+    way = Transformer.from_crs(raster.crs.to_wkt(), _WGS84, always_xy=True)
+    centre = to_map(np.array([[raster.width / 2, raster.height / 2]]), raster.transform)[0]
+    middle = way.transform(*centre)[0]
+
+    def move(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        lon, lat = way.transform(points[:, 0], points[:, 1])
+        if math.isfinite(middle):
+            lon = lon - 360 * np.rint((lon - middle) / 360)
+        return np.column_stack([lon, lat])
+
+    return move
 
 
 def write_features(

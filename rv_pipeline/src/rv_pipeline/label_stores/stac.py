@@ -27,7 +27,6 @@ COG: Final = "image/tiff; application=geotiff; profile=cloud-optimized"
 GEOJSON: Final = "application/geo+json"
 ITEM_SUFFIX: Final = ".stac.json"
 
-_WGS84: Final = "EPSG:4326"
 _STEPS: Final = 21  # points on each side of a footprint, which bends in another CRS
 _DEGREES: Final = 8  # decimals, about a millimetre
 
@@ -165,15 +164,17 @@ def _bounds(points: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[float, float
 def _footprint(raster: RasterSource) -> tuple[dict[str, Any] | None, list[float] | None]:
     """The raster's border in EPSG:4326 and the box around it; neither where it has no place there.
 
-    The border keeps the points that a straight line between its corners would miss by a pixel.
+    The border keeps the points that a straight line between its corners would miss by a pixel. One
+    across the date line is cut there (RFC 7946, 3.1.9), and its box is west > east (5.2).
     """
     import shapely
-    from pyproj import Transformer
 
-    if raster.crs is None:
+    from rv_pipeline.label_stores.geojson import to_lonlat
+
+    way = to_lonlat(raster)
+    if way is None:
         return None, None
-    way = Transformer.from_crs(raster.crs.to_wkt(), _WGS84, always_xy=True)
-    points = np.column_stack(way.transform(*_outline(raster, _STEPS).T))
+    points = way(_outline(raster, _STEPS))
     if not np.isfinite(points).all():
         return None, None
     outline = shapely.Polygon(points)
@@ -182,9 +183,17 @@ def _footprint(raster: RasterSource) -> tuple[dict[str, Any] | None, list[float]
     outline = shapely.orient_polygons(shapely.set_precision(outline, 10.0**-_DEGREES))
     if outline.geom_type != "Polygon" or outline.is_empty:
         return None, None
+    west, south, east, north = outline.bounds
+    earth = shapely.box(-180, -90, 180, 90)
+    if west < -180 or east > 180:
+        turn = np.array([360.0 if west < -180 else -360.0, 0.0])
+        here = shapely.intersection(outline, earth)
+        there = shapely.transform(outline, lambda points: points + turn)
+        parts = shapely.get_parts([here, shapely.intersection(there, earth)])
+        outline = shapely.orient_polygons(shapely.MultiPolygon(list(parts)))
+        west, east = (west + 360, east) if west < -180 else (west, east - 360)
     geometry: dict[str, Any] = json.loads(shapely.to_geojson(outline))
-    bbox = [round(value, _DEGREES) for value in outline.bounds]
-    return geometry, bbox
+    return geometry, [round(value, _DEGREES) for value in (west, south, east, north)]
 
 
 def _time(raster: RasterSource, kernel: Kernel) -> tuple[datetime, str]:
