@@ -461,6 +461,20 @@ def test_what_passes_is_tried_six_times() -> None:
         PATIENT(failing(6))
 
 
+def test_waits_are_drawn_from_a_span_that_doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a thousand clients of a server that fell do not all come back at once."""
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    for _ in range(100):
+        with pytest.raises(TransferError):
+            Retries()(failing(6))
+    assert len(waits) == 500
+    for n in range(5):
+        drawn, longest = waits[n::5], 0.1 * 2 ** (n + 1)
+        assert all(0.1 <= wait <= longest for wait in drawn)
+        assert max(drawn) - min(drawn) > (longest - 0.1) / 2
+
+
 def test_what_does_not_pass_is_tried_once() -> None:
     calls = []
 
