@@ -15,8 +15,10 @@ import pytest
 import rasterio
 from rv_pipeline.commands import _chip_blocks
 from rv_pipeline.runners.local import RunOptions
+from rv_pipeline.scenes import open_scene
+from rv_pipeline.tasks.task import task_of
 
-from rv_core import ChipManifest, DataError, Kernel
+from rv_core import ChipManifest, DataError, Kernel, Window
 from rv_pipeline import (
     CellOptions,
     ChipClassificationConfig,
@@ -200,6 +202,22 @@ def test_there_are_as_many_random_chips_as_were_asked_for(experiment: Make, kern
     )
     run(made, ["analyze", "chip"], kernel=kernel)
     assert chips(made, kernel).count("train") == 50
+
+
+def test_a_scene_smaller_than_a_cell_can_be_predicted_but_not_learnt_from(
+    experiment: Make, kernel: Kernel, scene: Callable[..., SceneConfig]
+) -> None:
+    task = task_of(experiment(), kernel)
+    config = scene("tiny", size=10, cell=5)
+    with open_scene(config, kernel, with_labels=False) as tiny:
+        task.check_scene(tiny)
+        assert task.predict_windows(tiny.extent, tiny.extent) == [Window(0, 0, 16, 16)]
+    match = "16 x 16 px is larger than the scene of 10 x 10 px"
+    with (
+        open_scene(config, kernel, classes=task.classes) as tiny,
+        pytest.raises(DataError, match=match),
+    ):
+        task.check_scene(tiny)
 
 
 def test_random_chips_lie_in_the_area_of_interest_as_many_as_were_asked_for(
