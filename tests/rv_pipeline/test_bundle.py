@@ -138,6 +138,24 @@ def test_a_newer_bundle_is_refused(bundle: Path) -> None:
     assert "format version 2, this rv-pipeline reads 1" in refusal(changed(bundle, version=2))
 
 
+def test_a_bundle_with_something_else_in_it_is_named(bundle: Path) -> None:
+    cases: list[tuple[str, Any, str]] = [
+        ("backend", None, "its bundle.json has no usable 'backend'"),
+        ("backend", {}, "its bundle.json has no usable 'backend'"),
+        ("task", {"classes": ["roof"]}, "its bundle.json has no usable 'key'"),
+        ("requirements", [{"a": 1}], "its bundle.json has no usable 'kind'"),
+        ("model", "other.json", "it holds no model 'other.json'"),
+        ("model", "../bundle.json", "it holds no model '../bundle.json'"),
+        ("stats", {}, "these are no raster statistics"),
+        ("raster", {"bands": 3}, "unknown key 'bands'"),
+        ("predict", {"stride": 3}, "unknown key 'stride'"),
+    ]
+    for field, value, said in cases:
+        refused = refusal(changed(bundle, **{field: value}))
+        assert "changed.zip is damaged" in refused
+        assert said in refused
+
+
 @pytest.mark.parametrize(
     "name", ["../up.json", "/etc/passwd", "model/../../up", "C:/x", "model\\..\\x", "other.txt"]
 )

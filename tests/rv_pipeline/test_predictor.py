@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from rv_pipeline.cli import predict
 from rv_pipeline.cli._predict import _targets
 
-from rv_core import ConfigError, Kernel, ModelError, StorageError, UnknownKeyError
+from rv_core import ConfigError, Kernel, ModelError, NotFoundError, StorageError, UnknownKeyError
 from rv_pipeline import (
     DatasetConfig,
     Experiment,
@@ -98,6 +98,27 @@ def test_many_images_go_into_a_folder_by_name(
     exported = json.loads((tmp_path / "config.json").read_text())
     assert exported["task"]["key"] == "CHIP_CLASSIFICATION"
     assert exported["raster"]["transformers"][0]["type"] == "stats_uint8"
+
+
+def test_of_many_images_those_that_can_be_read_are_predicted(
+    bundle: str, scene: Draw, kernel: Kernel, tmp_path: Path
+) -> None:
+    images = [scene(name, seed=n).raster.uris[0] for n, name in enumerate("abc")]
+    damaged = Path(images[1])
+    damaged.write_bytes(damaged.read_bytes()[:20_000])
+    result = CliRunner().invoke(predict, [bundle, *images, "found/"], obj=kernel)
+    assert str(result.exception) == "1 of 3 images failed"
+    assert "found/b.geojson: failed: scene 'b': cannot read the raster" in result.stderr
+    assert {p.name for p in Path("found").glob("*.geojson")} == {"a.geojson", "c.geojson"}
+
+
+def test_an_image_that_is_not_there_is_said_before_the_others_are_predicted(
+    bundle: str, scene: Draw, kernel: Kernel
+) -> None:
+    images = [scene("a", seed=1).raster.uris[0], "none.tif"]
+    result = CliRunner().invoke(predict, [bundle, *images, "found/"], obj=kernel)
+    assert isinstance(result.exception, NotFoundError)
+    assert not Path("found").exists()
 
 
 def test_two_images_of_one_name_do_not_overwrite_each_other(

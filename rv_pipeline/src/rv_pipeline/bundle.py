@@ -86,14 +86,43 @@ class BundleInfo:
                 f"reads {VERSION}",
                 hint="pip install --upgrade rv-pipeline",
             )
-        try:
-            fields = {f.name: data[f.name] for f in attrs.fields(cls)}
-            fields["requirements"] = tuple(Requirement(**r) for r in fields["requirements"])
-            return cls(**fields)
-        except (KeyError, TypeError) as error:
-            raise ModelError(
-                f"{where} is damaged: {INFO_NAME} lacks {error}", hint="make the bundle again"
-            ) from error
+        fields = {name: _field(data, name, kind, where) for name, kind in _FIELDS.items()}
+        _field(fields["task"], "key", str, where)
+        _field(fields["backend"], "backend", str, where)
+        fields["requirements"] = tuple(
+            Requirement(
+                _field(need, "kind", str, where),
+                _field(need, "key", str, where),
+                need.get("distribution"),
+                need.get("version"),
+            )
+            for need in fields["requirements"]
+            if isinstance(need, Mapping)
+        )
+        return cls(**fields)
+
+
+_FIELDS: Final[Mapping[str, Any]] = {
+    "task": Mapping,
+    "backend": Mapping,
+    "raster": Mapping,
+    "predict": Mapping,
+    "stats": Mapping,
+    "model": str,
+    "requirements": list,
+    "experiment_id": str,
+    "versions": Mapping,
+}
+
+
+def _field(data: Mapping[str, Any], name: str, kind: Any, where: str) -> Any:
+    value = data.get(name)
+    if not isinstance(value, kind):
+        raise ModelError(
+            f"{where} is damaged: its {INFO_NAME} has no usable {name!r}",
+            hint="make the bundle again",
+        )
+    return value
 
 
 def write_bundle(
@@ -150,11 +179,13 @@ def read_info(path: Path, where: str) -> BundleInfo:
         return BundleInfo.from_dict(data, where)
 
 
-def unpack(path: Path, folder: Path, where: str, max_bytes: int = MAX_BUNDLE_BYTES) -> None:
-    """Unpack a bundle's model into ``folder / "model"``.
+def unpack(
+    path: Path, folder: Path, where: str, model: str, max_bytes: int = MAX_BUNDLE_BYTES
+) -> Path:
+    """Unpack a bundle's model into ``folder / "model"``; returns what ``load_model`` takes.
 
-    Raises `ModelError` for names that lead out of the folder, for more than ``max_bytes``, and
-    for a damaged file.
+    ``model``: its name there. Raises `ModelError` for names that lead out of the folder, for more
+    than ``max_bytes``, and for a damaged file or one without the model.
     """
     with _opened(path, where) as archive:
         members = [m for m in archive.infolist() if not m.is_dir()]
@@ -177,6 +208,12 @@ def unpack(path: Path, folder: Path, where: str, max_bytes: int = MAX_BUNDLE_BYT
                     shutil.copyfileobj(source, sink, _CHUNK)
             except (FileExistsError, NotADirectoryError, *_BROKEN) as error:
                 raise _damaged(where, error) from error
+    found = folder / MODEL_FOLDER / model
+    if ".." in PurePosixPath(model).parts or not found.exists():
+        raise ModelError(
+            f"{where} is damaged: it holds no model {model!r}", hint="make the bundle again"
+        )
+    return found
 
 
 def check_requirements(info: BundleInfo, kernel: Kernel, where: str) -> None:
@@ -190,7 +227,7 @@ def check_requirements(info: BundleInfo, kernel: Kernel, where: str) -> None:
             missing.append(need)
             continue
         try:
-            _ask(need, info, kernel)
+            _ask(need, kernel)
         except UnknownKeyError:
             missing.append(need)
         except PluginError as error:
@@ -212,13 +249,13 @@ def check_requirements(info: BundleInfo, kernel: Kernel, where: str) -> None:
         )
 
 
-def _ask(need: Requirement, info: BundleInfo, kernel: Kernel) -> None:
+def _ask(need: Requirement, kernel: Kernel) -> None:
     if need.kind == "backends":
         kernel.backend(need.key)
     elif need.kind == "tasks":
-        from rv_pipeline.loading import task_from
+        from rv_pipeline.tasks.task import task_class
 
-        task_from(info.task, info.predict, kernel)
+        task_class(need.key, kernel)
 
 
 def _older(info: BundleInfo, kernel: Kernel) -> dict[Requirement, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -12,10 +13,17 @@ from typing import TYPE_CHECKING, Any, Self
 import attrs
 from rv_core.local_files import is_local, path_of
 
-from rv_core import ConfigError, Context, Kernel, OnProgress, ignore_progress
+from rv_core import (
+    ConfigError,
+    Context,
+    DataError,
+    Kernel,
+    ModelError,
+    OnProgress,
+    ignore_progress,
+)
 from rv_pipeline.bundle import (
     MAX_BUNDLE_BYTES,
-    MODEL_FOLDER,
     check_requirements,
     read_info,
     unpack,
@@ -50,19 +58,23 @@ class Predictor:
 
     def __init__(self, bundle_uri: Uri, kernel: Kernel | None = None) -> None:
         from rv_pipeline.commands._predict_blocks import check_classes
-        from rv_pipeline.loading import task_from
+        from rv_pipeline.loading import raster_config, task_from
+        from rv_pipeline.statistics import RasterStats
 
         self.kernel = kernel if kernel is not None else Kernel()
         self._where = str(bundle_uri)
         path = self.kernel.files.local_path(self._where)
         self.info: BundleInfo = read_info(path, self._where)
         check_requirements(self.info, self.kernel, self._where)
-        self.task: Task = task_from(self.info.task, self.info.predict, self.kernel)
+        with self._understood():
+            self.task: Task = task_from(self.info.task, self.info.predict, self.kernel)
+            raster_config(self.info.raster, [self._where])
+            self._trained_stats = RasterStats.from_dict(self.info.stats)
         self._folder = tempfile.TemporaryDirectory(prefix="rv-predict-")
         try:
             limit = self.kernel.config.get("pipeline", "max_bundle_bytes", MAX_BUNDLE_BYTES, int)
-            unpack(path, Path(self._folder.name), self._where, limit)
-            self._model = self._load()
+            model = unpack(path, Path(self._folder.name), self._where, self.info.model, limit)
+            self._model = self._load(model)
             try:
                 check_classes(self._model, self.task)
             except BaseException:
@@ -190,19 +202,31 @@ class Predictor:
 
     def _stats(self, scene: SceneConfig, update: bool, context: Context) -> RasterStats:
         from rv_pipeline.rasters import RasterSource
-        from rv_pipeline.statistics import RasterStats, compute_stats
+        from rv_pipeline.statistics import compute_stats
 
         if not update:
-            return RasterStats.from_dict(self.info.stats)
+            return self._trained_stats
         with RasterSource.open(scene.raster, self.kernel) as raster:
             return compute_stats([raster], on_progress=context.on_progress)
 
-    def _load(self) -> Model:
-        fields: dict[str, Any] = dict(self.info.backend)
-        cls = self.kernel.backend(fields["backend"])
-        config = cls.Config.from_dict(fields)
-        model = Path(self._folder.name) / MODEL_FOLDER / self.info.model
+    def _load(self, model: Path) -> Model:
+        cls = self.kernel.backend(self.info.backend["backend"])
+        with self._understood():
+            config = cls.Config.from_dict(self.info.backend)
         return cls(config, self.kernel).load_model(str(model))
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Names the bundle in errors about what stands in it."""
+        try:
+            yield
+        except (ConfigError, DataError) as error:
+            raise ModelError(
+                f"{self._where} is damaged, or made by a version of its plugins that differs: "
+                f"{error.message}",
+                hint="make the bundle again, or install the versions it was made with: "
+                + ", ".join(f"{name} {version}" for name, version in self.info.versions.items()),
+            ) from error
 
 
 def _split(uri: str) -> tuple[str, str]:

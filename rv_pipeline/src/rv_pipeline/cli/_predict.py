@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from rv_core import ConfigError
+from rv_core import ConfigError, DataError, RVError, StorageError
 from rv_pipeline.cli._progress import seconds, shown_progress
 
 if TYPE_CHECKING:
@@ -31,23 +31,38 @@ def predict_images(
     from rv_pipeline.predictor import Predictor
 
     channels = None if channel_order is None else _bands(channel_order)
+    failed: list[RVError] = []
     with shown_progress() as on_progress, Predictor(bundle, kernel) as predictor:
         targets = _targets(images, out, predictor.task.suffix)
+        for image in targets:
+            kernel.files.info(image)  # one that is not there is said before others are predicted
         if export_config is not None:
             text = json.dumps(predictor.config(), indent=2, ensure_ascii=False) + "\n"
             kernel.files.write_str(export_config, text)
         for image, target in targets.items():
             started = time.monotonic()
-            count = predictor.predict(
-                image,
-                target,
-                crs=crs,
-                channel_order=channels,
-                update_stats=update_stats,
-                on_progress=on_progress,
-            )
+            try:
+                count = predictor.predict(
+                    image,
+                    target,
+                    crs=crs,
+                    channel_order=channels,
+                    update_stats=update_stats,
+                    on_progress=on_progress,
+                )
+            except (DataError, StorageError) as error:  # of this image; others may do
+                if len(targets) == 1:
+                    raise
+                click.echo(f"{target}: failed: {error}", err=True)
+                failed.append(error)
+                continue
             took = seconds(time.monotonic() - started)
             click.echo(f"{target}: {count} {predictor.task.units} in {took}")
+    if failed:
+        raise RVError(
+            f"{len(failed)} of {len(images)} images failed",
+            hint=failed[0].hint or "what each failed with stands above",
+        )
 
 
 def _targets(images: tuple[str, ...], out: str, suffix: str) -> dict[str, str]:
