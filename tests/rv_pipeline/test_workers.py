@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +105,50 @@ def test_ctrl_c_does_not_reach_a_worker_that_is_just_starting(tmp_path: Path) ->
         [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout.split(), done.stderr) == (["a", "b"], "")
+
+
+BUSY = """
+import os, sys, time
+from pathlib import Path
+from rv_core import Kernel
+from rv_pipeline.commands.workers import Work, do_blocks
+
+class Worker:
+    def __init__(self, around): ...
+    def __enter__(self): return self
+    def __exit__(self, *exc): ...
+    def __call__(self, block):
+        Path(f"up-{os.getpid()}").touch()
+        time.sleep(600)
+
+if __name__ == "__main__":
+    blocks = do_blocks(
+        Work("CHIP", Worker, ()), "ab", 2, Kernel(plugins=[]),
+        on_tick=lambda n: None, should_stop=lambda: False,
+    )
+    try:
+        list(blocks)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_ends_workers_that_do_not_listen(tmp_path: Path) -> None:
+    """It left the parent hanging at its end, and the workers with it."""
+    script = tmp_path / "script.py"
+    script.write_text(BUSY)
+    process = subprocess.Popen([sys.executable, str(script)], cwd=tmp_path)
+    while len(pids := [int(p.name[3:]) for p in tmp_path.glob("up-*")]) < 2:
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

@@ -35,15 +35,19 @@ def shown_progress() -> Iterator[OnProgress]:
 def _bars() -> Iterator[OnProgress]:
     from rich import progress as rich
     from rich.console import Console
+    from rich.table import Column
+
+    def fixed() -> Column:  # a narrow terminal takes from the bar and from what comes last
+        return Column(no_wrap=True, min_width=7)
 
     with rich.Progress(
         rich.TextColumn("{task.description:<8}", markup=False),
         rich.BarColumn(bar_width=30),
         rich.TaskProgressColumn(),
         rich.TextColumn("{task.fields[amount]}", markup=False),
-        rich.TimeElapsedColumn(),
+        rich.TimeElapsedColumn(table_column=fixed()),
         rich.TextColumn("eta"),
-        rich.TimeRemainingColumn(),
+        rich.TimeRemainingColumn(table_column=fixed()),
         rich.TextColumn("{task.fields[extra]}", markup=False),
         console=Console(stderr=True),
         transient=True,

@@ -13,6 +13,7 @@ from rv_core import (
     ChipSample,
     ChipSpec,
     ChipWriter,
+    InterruptedRunError,
     PixelLabels,
     ShardInfo,
     Window,
@@ -132,11 +133,11 @@ class Cutter:
         stats: RasterStats,
         surroundings: Surroundings,
     ) -> None:
-        kernel = self._kernel = surroundings.kernel
+        kernel = surroundings.kernel
         self._chips_uri = chips_uri
         self._spec = spec
         self._stats = stats
-        self._tick = surroundings.tick
+        self._around = surroundings
         self._backend = make_backend(experiment, kernel)
         self._task = task_of(experiment, kernel)
         self._augmentors = [make_augmentor(c, kernel) for c in self._task.chip.augmentors]
@@ -153,7 +154,7 @@ class Cutter:
         """Read and label the windows of a block, and write those that are labelled."""
         with about(block.scene.id):
             shards = self._cut(block, self._scene(block.scene))
-        self._tick(len(block.windows))
+        self._around.tick(len(block.windows))
         return Cut(block.split, shards)
 
     def _cut(self, block: Block, scene: Scene) -> tuple[ShardInfo, ...]:
@@ -168,6 +169,10 @@ class Cutter:
         writer: ChipWriter | None = None
         try:
             for (_, truth), (window, pixels, nodata) in zip(labelled, reads, strict=True):
+                if self._around.should_stop():
+                    raise InterruptedRunError(
+                        "CHIP was stopped", hint="the next run starts it over"
+                    )
                 if nodata is not None and nodata.all():
                     continue
                 if writer is None:
@@ -193,7 +198,9 @@ class Cutter:
             self._open.close()
             self._current = None
             scene = self._open.enter_context(
-                open_scene(config, self._kernel, classes=self._task.classes, stats=self._stats)
+                open_scene(
+                    config, self._around.kernel, classes=self._task.classes, stats=self._stats
+                )
             )
             self._current = (config, scene)
         return self._current[1]

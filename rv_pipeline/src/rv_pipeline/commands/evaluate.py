@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from rv_core import InterruptedRunError, Progress
+from rv_core import InterruptedRunError
 from rv_pipeline.commands.analyze import read_stats
 from rv_pipeline.commands.chip import scene_uris
 from rv_pipeline.commands.command import Command, Job, Result
 from rv_pipeline.commands.reading import about
+from rv_pipeline.commands.workers import Count
 from rv_pipeline.fingerprint import digest_of, plain
 from rv_pipeline.tasks.task import EvaluatedScene, task_of
 
@@ -46,9 +47,10 @@ class Evaluate(Command):
         stats = read_stats(job.upstream["analyze"])
         configs = evaluated_scenes(experiment)
         report = EvaluationReport(job, task, configs)
+        count = Count("EVAL", len(configs), job.context.on_progress, "scene")
 
         def scenes() -> Iterator[EvaluatedScene]:
-            for done, config in enumerate(configs):
+            for config in configs:
                 if job.context.should_stop():
                     raise InterruptedRunError(
                         "EVAL was stopped", hint="the next run starts it over"
@@ -61,7 +63,7 @@ class Evaluate(Command):
                     evaluated = EvaluatedScene(config.id, scene, predicted)
                     yield evaluated
                     report.add(evaluated)  # while it is open: its labels are read once
-                job.context.on_progress(Progress("EVAL", done + 1, len(configs), "scene"))
+                count.add(1)
 
         figures = task.evaluate(scenes(), job.kernel)
         job.begin()

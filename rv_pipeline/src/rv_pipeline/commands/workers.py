@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from logging.handlers import QueueHandler, QueueListener
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import attrs
@@ -21,9 +22,11 @@ import attrs
 from rv_core import DataError, InterruptedRunError, Kernel, OnProgress, Progress
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from multiprocessing.queues import Queue
     from multiprocessing.sharedctypes import Synchronized
     from multiprocessing.synchronize import Event
+    from types import FrameType
 
     from rv_core import KernelSpec
 
@@ -37,7 +40,8 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Count:
-    """Units done of a stage's total, told as progress."""
+    """Units done of a stage's total, told as progress: first that there are none yet, as a while
+    may pass until other processes are up."""
 
     def __init__(
         self, stage: str, total: int, on_progress: OnProgress, unit: str = "window"
@@ -46,14 +50,16 @@ class Count:
         self._stage, self._total, self._unit = stage, total, unit
         self._on_progress = on_progress
         self._done = 0
+        self._tell()
 
     def add(self, done: int) -> None:
         """So many more are done."""
         self._done += done
         if done:
-            self._on_progress(
-                Progress(self._stage, self._done, self._total, self._unit, self.message)
-            )
+            self._tell()
+
+    def _tell(self) -> None:
+        self._on_progress(Progress(self._stage, self._done, self._total, self._unit, self.message))
 
 
 @attrs.frozen
@@ -124,7 +130,8 @@ def do_blocks(
             except BrokenProcessPool as error:
                 raise DataError(
                     f"a {work.name} worker died before its work was done",
-                    hint="it may have run out of memory: use fewer --workers",
+                    hint="it may have run out of memory: use fewer workers; a script of your own "
+                    "must start its work below if __name__ == '__main__':",
                 ) from error
 
 
@@ -144,8 +151,12 @@ class _Processes(AbstractContextManager["_Processes"]):
         self._log = QueueListener(told, _Retold())
         self._log.start()
         level = logging.getLogger().getEffectiveLevel()
+        lifeline, self._lifeline = context.Pipe(duplex=False)
         self._pool = ProcessPoolExecutor(
-            workers, context, _start, (work, kernel.spec(), self._count, self._stop, told, level)
+            workers,
+            context,
+            _start,
+            (work, kernel.spec(), self._count, self._stop, lifeline, told, level),
         )
 
     def submit(self, block: Any) -> Future[Any]:
@@ -159,10 +170,11 @@ class _Processes(AbstractContextManager["_Processes"]):
         return new
 
     def __exit__(self, *exc: object) -> None:
-        if exc[0] is not None:
-            self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._log.stop()
+        with _hurried_by_ctrl_c(self._lifeline.close):
+            if exc[0] is not None:
+                self._stop.set()
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._log.stop()
 
 
 @contextmanager
@@ -182,6 +194,29 @@ def _without_ctrl_c() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def _hurried_by_ctrl_c(hurry: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C meanwhile calls ``hurry``, and interrupts only afterwards: a thread whose ``join`` is
+    interrupted counts as ended, and Python would hang at its own end."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals, and is interrupted by them
+        return
+    asked = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        hurry()
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
+
+
 class _Retold(logging.Handler):
     """Says here what was said in another process, with what is set for its logger here."""
 
@@ -197,15 +232,16 @@ def _start(
     kernel: KernelSpec,
     count: Synchronized[int],
     stop: Event,
+    lifeline: Connection,
     told: Queue[logging.LogRecord],
     level: int,
 ) -> None:
-    """Ctrl-C is for the parent to deal with; a process whose parent is gone ends, as nobody would
-    ever ask it for anything. The worker is made with the first block, so that what goes wrong
-    there reaches the parent."""
+    """Ctrl-C is for the parent to deal with; a process whose parent is gone, or has let go of the
+    lifeline, ends, as nobody would ever ask it for anything. The worker is made with the first
+    block, so that what goes wrong there reaches the parent."""
     global _worker  # noqa: PLW0603  # a process has one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     log = logging.getLogger()
     log.handlers[:] = [QueueHandler(told)]
     log.setLevel(level)
@@ -217,6 +253,8 @@ def _start(
     made: list[Worker[Any, Any]] = []
 
     def worker() -> Worker[Any, Any]:
+        if stop.is_set():
+            raise _stopped(work)
         if not made:
             surroundings = Surroundings(Kernel.from_spec(kernel), tick, stop.is_set)
             begun = work.make(*work.arguments, surroundings)
@@ -247,8 +285,8 @@ def _travels(error: Exception) -> bool:
     return True
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(lifeline: Connection) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
-        parent.join()
+        connection.wait([parent.sentinel, lifeline])
         os._exit(1)
