@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -108,32 +106,22 @@ def test_progress_counts_every_window_in_any_process(
     assert told["PREDICT"][-1] == (64, 64)
 
 
-DISTRIBUTED = """
-import pickle, sys
-from rv_core import Kernel
-from rv_pipeline.runners.local import RunOptions, run_step
-
-step, spec = pickle.load(sys.stdin.buffer)
-report = run_step(step, Kernel.from_spec(spec), RunOptions())
-sys.stdout.buffer.write(pickle.dumps((report.status, report.uri)))
-"""
-
-
 @pytest.mark.slow
-def test_a_step_runs_on_any_machine_that_gets_its_pickle(
-    experiment: Make, kernel: Kernel, tmp_path: Path, site: Path
+def test_a_third_partys_engine_runs_each_step_in_a_process_of_its_own(
+    experiment: Make, kernel: Kernel, tmp_path: Path, site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What an engine that distributes steps has to do, and all it has to do."""
-    for step in steps_of(experiment(), kernel=kernel):
-        done = subprocess.run(
-            [sys.executable, "-c", DISTRIBUTED],
-            input=pickle.dumps((step, kernel.spec())),
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
-            check=True,
-        )
-        assert pickle.loads(done.stdout) == ("done", step.uri)  # it is our own
-    assert (tmp_path / "out/eval/roofs/eval.json").is_file()
+    """It is given picklable steps and the kernel's spec, and finds all else at URIs."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), *sys.path]))
+    good = experiment(id="good")
+    dataset = DatasetConfig(train=damaged(good.dataset.train[0], tmp_path))
+    steps = steps_of(experiment(id="bad", dataset=dataset), good, kernel=kernel)
+    reports = find_runner("TOY_PROCESSES", kernel).run(steps, kernel, RunOptions(workers=2))
+    assert [report.uri for report in reports] == [step.uri for step in steps]
+    found = {(r.experiment_id, r.command): r for r in reports}
+    assert {r.status for r in reports if r.experiment_id == "good"} == {"done"}
+    assert isinstance(found["bad", "analyze"].error, DataError)
+    assert {found["bad", c].status for c in command_names()[1:]} == {"not run"}
+    assert (tmp_path / "out/eval/good/eval.json").is_file()
 
 
 def test_random_windows_are_the_same_every_time_and_lie_inside(

@@ -96,7 +96,7 @@ class LocalRunner(Runner):
                 report = _without_work(step, "not run", f"{cause} failed")
                 options.on_step(report)
             else:
-                report = _tried(step, kernel, options)
+                report = try_step(step, kernel, options)
             if report.status in ("failed", "not run"):
                 lost[step.uri] = cause or step.name
             reports.append(report)
@@ -110,7 +110,9 @@ class InProcessRunner(LocalRunner):
         return super().run(steps, kernel, attrs.evolve(options, workers=1))
 
 
-def _tried(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
+def try_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
+    """`run_step`, with an error as a report; all that a runner on another machine has to call.
+    Only an interruption is raised."""
     started = time.monotonic()
     try:
         return run_step(step, kernel, options)
