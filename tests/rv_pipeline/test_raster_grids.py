@@ -121,6 +121,15 @@ def test_a_crop_that_leaves_nothing_is_refused(write: Write, open_raster: Open) 
         open_raster(write(noise(2, 2)), extent_crop=ExtentCrop(top=0.5, bottom=0.49))
 
 
+def test_a_resolution_that_leaves_nothing_is_refused(write: Write, open_raster: Open) -> None:
+    path = write(noise(10, 30))  # of pixels of half a metre
+    assert open_raster(path, resolution=9).extent == Window(0, 0, 2, 1)
+    match = r"resolution of 50 m leaves nothing of .*a\.tif"
+    with pytest.raises(ConfigError, match=match) as error:
+        open_raster(path, resolution=50)
+    assert "30 x 10 px are 0.3 x 0.1 of such pixels" in str(error.value)
+
+
 # --- moving
 
 

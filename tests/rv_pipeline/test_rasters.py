@@ -17,6 +17,7 @@ import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.transform import from_origin
@@ -146,6 +147,23 @@ def test_a_config_can_say_the_nodata_value(write: Write, kernel: Kernel) -> None
 def test_a_nodata_value_that_the_dtype_cannot_hold_is_nowhere(write: Write, kernel: Kernel) -> None:
     path = write("a.tif", pixels_of())
     assert read_all(RasterConfig(uris=path, nodata=-9999), kernel)[1] is None
+    floats = write("floats.tif", pixels_of(dtype="float32"))
+    with warnings.catch_warnings(action="error", category=RuntimeWarning):
+        assert read_all(RasterConfig(uris=floats, nodata=1e300), kernel)[1] is None
+
+
+def test_ground_control_points_are_said_to_be_no_place(
+    tmp_path: Path, kernel: Kernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    corners = [(0, 0, 5e5, 5e6), (0, 30, 500_015, 5e6), (20, 0, 5e5, 4_999_990)]
+    with rasterio.open(
+        tmp_path / "radar.tif", "w", driver="GTiff", width=30, height=20, count=1, dtype="uint8",
+        crs="EPSG:32633", gcps=[GroundControlPoint(*corner) for corner in corners],
+    ) as sink:  # fmt: skip
+        sink.write(np.ones((1, 20, 30), "uint8"))
+    raster = RasterSource.open(RasterConfig.of(tmp_path / "radar.tif"), kernel)
+    assert raster.crs is None
+    assert "radar.tif has ground control points and no geotransform" in caplog.text
 
 
 def test_numbers_that_are_not_finite_never_reach_a_model(write: Write, kernel: Kernel) -> None:

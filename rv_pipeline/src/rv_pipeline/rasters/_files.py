@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from rasterio.io import DatasetReader
 
     from rv_pipeline.rasters._remote import RemoteFile
+
+logger = logging.getLogger(__name__)
 
 _PNG_TAIL_BYTES: Final = 1 << 16  # some programs append a little of their own
 
@@ -64,8 +67,12 @@ class RasterFile:
     def nodata_held(self) -> float | int | None:
         """The nodata value as pixels can hold it; ``None`` where they cannot."""
         value = self.nodata
-        if value is None or self.dtype.kind == "f":
-            return value
+        if value is None:
+            return None
+        if self.dtype.kind == "f":
+            with np.errstate(over="ignore"):
+                held = np.float64(value).astype(self.dtype)
+            return None if np.isinf(held) and not np.isinf(value) else value
         span = np.iinfo(str(self.dtype))
         holds = float(value).is_integer() and span.min <= value <= span.max
         return int(value) if holds else None
@@ -135,6 +142,12 @@ def header_of(dataset: DatasetReader, uri: str, nodata: float | None) -> RasterF
         raise DataError(f"the raster {uri} has pixels of dtype {dtype}, which are no numbers")
     if dataset.transform.is_degenerate:
         raise DataError(f"the raster {uri} has a geotransform that cannot be inverted")
+    if dataset.transform.is_identity and dataset.gcps[0]:
+        logger.warning(
+            "%s has ground control points and no geotransform: it is read as a picture without a "
+            "place; warp it to give it one",
+            uri,
+        )
     alphas = tuple(
         band
         for band, meaning in zip(dataset.indexes, dataset.colorinterp, strict=True)

@@ -65,7 +65,8 @@ class Grid:
 def grid_of(files: Sequence[RasterFile], config: RasterConfig) -> Grid:
     """The grid of files that are arranged, as a config wants it.
 
-    Raises `ConfigError` for a crop that leaves nothing, and for metres where there is no CRS.
+    Raises `ConfigError` for a crop or a resolution that leaves nothing, and for metres where there
+    is no CRS.
     """
     first = files[0]
     width = max(f.col_off + f.width for f in files)
@@ -83,8 +84,15 @@ def grid_of(files: Sequence[RasterFile], config: RasterConfig) -> Grid:
     transform = _moved(first.transform, left - first.col_off, top - first.row_off)
     col_step, row_step = _steps(first, transform, width, height, config)
     if (col_step, row_step) != (1.0, 1.0):
-        width = max(1, _centres(width / col_step))
-        height = max(1, _centres(height / row_step))
+        cols, rows = _centres(width / col_step), _centres(height / row_step)
+        if cols < 1 or rows < 1:
+            raise ConfigError(
+                f"a resolution of {config.resolution:g} {config.resolution_units} leaves nothing "
+                f"of {first.uri}: its {width} x {height} px are {width / col_step:.2g} x "
+                f"{height / row_step:.2g} of such pixels",
+                hint="resolution is the size of a pixel",
+            )
+        width, height = cols, rows
         t = transform
         transform = Affine(t.a * col_step, t.b * row_step, t.c, t.d * col_step, t.e * row_step, t.f)
     if config.shift is not None and any(config.shift):
