@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rv_core.testing import Before, FaultProxy, Status
+import rv_fs_s3._events as events
+from rv_core.testing import Before, Drip, FaultProxy, Status
 from rv_core.transfers import Retries
 
 from rv_core import AccessDeniedError, StorageError, TransferError
@@ -79,6 +80,28 @@ def test_a_server_that_is_slow_to_say_that_it_is_overloaded_costs_patience(
         else:
             faulty.write_bytes(f"{folder}/x", b"x")
     assert len(proxy.requests) <= 4
+
+
+@pytest.mark.parametrize("ask", ["list", "write"])
+def test_an_answer_that_drips_is_an_error_in_time(
+    faulty: S3FileSystem,
+    proxy: FaultProxy,
+    folder: str,
+    ask: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A byte a second passes every timeout."""
+    monkeypatch.setattr(events, "_ANSWER_SECONDS", 0.5)
+    faulty._client.retries = Retries(attempts=1)
+    proxy.fail(Status(200, body=b"<ListBucketResult>" + bytes(100)), times=None)
+    proxy.fail(Drip(1), times=None)
+    began = time.monotonic()
+    with pytest.raises(TransferError, match="stalled"):
+        if ask == "list":
+            list(faulty.list_paths(folder))
+        else:
+            faulty.write_bytes(f"{folder}/x", b"x")
+    assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize("ask", ["list", "delete"])
