@@ -214,6 +214,11 @@ def test_a_chart_shows_the_whole_of_its_lines() -> None:
     assert chart.lines[0].last == "7.5"
 
 
+def test_epochs_are_marked_by_whole_numbers() -> None:
+    (short,) = charts([{"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0, "loss": 1.0}])
+    assert [tick.text for tick in short.x_ticks] == ["1", "2"]
+
+
 def test_a_constant_figure_and_a_single_line_of_history_are_no_trouble() -> None:
     assert charts([{"epoch": 1.0, "loss": 0.3}]) == []
     (chart,) = charts([{"epoch": 1.0, "loss": 0.3}, {"epoch": 2.0, "loss": 0.3}])

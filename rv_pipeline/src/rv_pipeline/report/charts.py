@@ -141,6 +141,8 @@ def _chart(title: str, x_title: str, series: Mapping[str, list[tuple[float, floa
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     x_marks, y_marks = ticks(min(xs), max(xs), 5), ticks(min(ys), max(ys), 5)
+    if all(x == int(x) for x in xs):  # there is no epoch 1.5
+        x_marks = [m for m in x_marks if m == int(m)]
     x_low, x_high = min(xs), max(xs)
     y_low, y_high = y_marks[0], y_marks[-1]
 
