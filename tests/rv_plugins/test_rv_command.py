@@ -333,6 +333,7 @@ def test_wrong_usage_has_code_2(rv: Rv, plugins: None) -> None:
     assert "--nope" in rv.fails(2, "--nope", "plugins")
     assert "uri" in rv.fails(2, "fs", "cat").lower()
     assert "rv fs cat --help" in rv.fails(2, "fs", "cat")
+    assert "before the command: rv --debug fs ls" in rv.fails(2, "fs", "ls", "--debug", ".")
     assert rv("fs").returncode == 2
     assert rv().returncode == 2
 

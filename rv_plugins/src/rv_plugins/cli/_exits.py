@@ -46,7 +46,8 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int | str | No
         return USAGE
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "rv"
-        _say(f"Error: {error.format_message()}", getattr(error, "hint", None) or f"{path} --help")
+        hint = getattr(error, "hint", None) or _place(error) or f"{path} --help"
+        _say(f"Error: {error.format_message()}", hint)
         return USAGE
     if isinstance(error, click.ClickException):
         _say(f"Error: {error.format_message()}")
@@ -62,6 +63,17 @@ def exit_code_of(error: BaseException, *, debug: bool = False) -> int | str | No
         None if debug else "rv --debug COMMAND shows where; please report it",
     )
     return FAILURE
+
+
+def _place(error: click.UsageError) -> str | None:
+    """Where an option of ``rv`` itself belongs that was given to one of its commands."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return None
+    rv = error.ctx.find_root()
+    if not any(error.option_name in param.opts for param in rv.command.params):
+        return None
+    command = error.ctx.command_path.removeprefix(rv.command_path).strip()
+    return f"it goes before the command: {rv.command_path} {error.option_name} {command}"
 
 
 def finish(code: int | str | None) -> NoReturn:
