@@ -17,7 +17,7 @@ import rasterio
 from rasterio.transform import from_origin
 from rv_core.testing.fixtures import write_distribution
 
-from rv_core import Kernel
+from rv_core import FileInfo, FileSystem, Kernel, NotFoundError, hookimpl, without_secrets
 from rv_pipeline import (
     CellOptions,
     ChipClassificationConfig,
@@ -78,6 +78,36 @@ def install_toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
 @pytest.fixture
 def kernel() -> Kernel:
     return Kernel()
+
+
+@pytest.fixture
+def far_storage(tmp_path: Path) -> object:
+    """A plugin that shows this test's folder as if it were far, by ``attic://`` URIs that may be
+    signed."""
+
+    class Attic(FileSystem):
+        def open(self, uri: str, mode: Any = "rb") -> Any:
+            path = tmp_path / uri.removeprefix("attic://").removesuffix("?signature=hush")
+            if not path.is_file():
+                raise NotFoundError(f"there is no {without_secrets(uri)}")
+            return path.open(mode)
+
+        def info(self, uri: str) -> FileInfo:
+            with self.open(uri) as stream:
+                return FileInfo(len(stream.read()))
+
+        def list_paths(self, uri: str, ext: str = "") -> Any:
+            return iter(())
+
+        def delete(self, uri: str) -> None:
+            raise NotImplementedError
+
+    class Plugin:
+        @hookimpl
+        def rv_filesystem(self, uri: str) -> FileSystem | None:
+            return Attic() if uri.startswith("attic://") else None
+
+    return Plugin()
 
 
 def draw_scene(

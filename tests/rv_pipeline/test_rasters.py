@@ -24,7 +24,15 @@ from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource
 from rv_pipeline.rasters.config import CastTransformerConfig, RasterConfig
 
-from rv_core import ConfigError, DataError, Kernel, NotFoundError, Window
+from rv_core import (
+    AccessDeniedError,
+    ConfigError,
+    DataError,
+    Kernel,
+    NotFoundError,
+    Window,
+    hookimpl,
+)
 
 Write = Callable[..., str]
 
@@ -150,6 +158,32 @@ def test_a_nodata_value_that_the_dtype_cannot_hold_is_nowhere(write: Write, kern
     floats = write("floats.tif", pixels_of(dtype="float32"))
     with warnings.catch_warnings(action="error", category=RuntimeWarning):
         assert read_all(RasterConfig(uris=floats, nodata=1e300), kernel)[1] is None
+
+
+def test_a_far_file_that_names_others_reads_none_that_are_forbidden(
+    write: Write, far_storage: object, tmp_path: Path
+) -> None:
+    """GDAL opens what a VRT names by itself: past the hooks, were it not asked for first."""
+
+    class Deny:
+        @hookimpl(wrapper=True)
+        def rv_filesystem(self, uri: str) -> Any:
+            if not uri.startswith("attic://"):
+                raise AccessDeniedError(f"{uri} is not for this tenant")
+            return (yield)
+
+    secret = write("secret.tif", pixels_of(bands=1))
+    band = f'<SourceFilename relativeToVRT="0">{secret}</SourceFilename>'
+    band = f"<SimpleSource>{band}<SourceBand>1</SourceBand></SimpleSource>"
+    band = f'<VRTRasterBand dataType="Byte" band="1">{band}</VRTRasterBand>'
+    vrt = f'<VRTDataset rasterXSize="9" rasterYSize="9">{band}</VRTDataset>'
+    (tmp_path / "far.vrt").write_text(vrt)
+    open_to_all = Kernel(plugins=[far_storage, "rv_plugins.plugin"])
+    assert read_all("attic://far.vrt", open_to_all)[0].shape == (9, 9, 1)
+    denied = Kernel(plugins=[far_storage, "rv_plugins.plugin", Deny()])
+    assert read_all("attic://secret.tif", denied)[0].any()
+    with pytest.raises(AccessDeniedError, match=r"attic://far\.vrt names other files.*this tenant"):
+        read_all("attic://far.vrt", denied)
 
 
 def test_ground_control_points_are_said_to_be_no_place(

@@ -20,16 +20,7 @@ from rv_pipeline.rasters.config import RasterConfig
 from rv_pipeline.vectors import Features, read_aoi, read_features
 from rv_pipeline.vectors.config import LabelConfig
 
-from rv_core import (
-    ClassMap,
-    DataError,
-    FileInfo,
-    FileSystem,
-    Kernel,
-    NotFoundError,
-    hookimpl,
-    without_secrets,
-)
+from rv_core import ClassMap, DataError, Kernel
 
 CLASSES = ClassMap.of("house", "road")
 WEST, NORTH = 500_000.0, 5_000_000.0
@@ -152,32 +143,8 @@ def test_a_zipped_shapefile(tmp_path: Path, read: Read) -> None:
 
 
 @pytest.fixture
-def attic(tmp_path: Path) -> Kernel:
-    """A kernel with a folder of this machine that looks like a far one, and takes signed URIs."""
-
-    class Attic(FileSystem):
-        def open(self, uri: str, mode: Any = "rb") -> Any:
-            path = tmp_path / uri.removeprefix("attic://").removesuffix("?signature=hush")
-            if not path.is_file():
-                raise NotFoundError(f"there is no {without_secrets(uri)}")
-            return path.open(mode)
-
-        def info(self, uri: str) -> FileInfo:
-            with self.open(uri) as stream:
-                return FileInfo(len(stream.read()))
-
-        def list_paths(self, uri: str, ext: str = "") -> Any:
-            return iter(())
-
-        def delete(self, uri: str) -> None:
-            raise NotImplementedError
-
-    class Plugin:
-        @hookimpl
-        def rv_filesystem(self, uri: str) -> FileSystem | None:
-            return Attic() if uri.startswith("attic://") else None
-
-    return Kernel(plugins=[Plugin(), "rv_plugins.plugin"])
+def attic(far_storage: Any) -> Kernel:
+    return Kernel(plugins=[far_storage, "rv_plugins.plugin"])
 
 
 @pytest.mark.parametrize("query", ["", "?signature=hush"])

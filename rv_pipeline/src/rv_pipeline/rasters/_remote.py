@@ -22,12 +22,14 @@ import attrs
 import rasterio
 from rasterio.session import Session
 
-from rv_core import DataError, RVError, StorageError, without_secrets
+from rv_core import AccessDeniedError, DataError, RVError, StorageError, without_secrets
 from rv_pipeline.rasters._files import changed, header_of, open_dataset, read_header
 from rv_pipeline.rasters._gdal import gdal_session
 from rv_pipeline.rasters._quiet_logs import quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rasterio.io import DatasetReader
 
     from rv_core import FileInfo, GdalAccess, Kernel, KernelSpec
@@ -58,6 +60,8 @@ _OPTIONS: Final[dict[str, str]] = {
     "GDAL_INGESTED_BYTES_AT_OPEN": "32768",
     "GDAL_PAM_ENABLED": "NO",
 }
+_SELF_CONTAINED: Final = ("GTiff", "COG", "PNG", "JPEG", "JP2OpenJPEG", "WEBP")
+"""Formats that never name other files."""
 _URL: Final = re.compile(r"(?:/vsi\w+/|https?://|s3://)[^\s'\"`]+")
 
 _network_pid: int | None = None  # of the process in which GDAL has connections
@@ -92,7 +96,29 @@ def locate(uri: str, kernel: Kernel, config: RasterConfig) -> RasterFile:
             header = _header_in_place(remote, shown, config)
             if header is not None:
                 return header
-    return read_header(shown, str(fs.local_path(uri)), config.nodata)
+    path = fs.local_path(uri)
+    if not fs.is_local and _is_text(path):
+        _check_any_file_may_be_read(shown, kernel)
+    return read_header(shown, str(path), config.nodata)
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file is XML or JSON, as are VRT and other formats whose pixels are elsewhere."""
+    with path.open("rb") as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"<", b"{")
+
+
+def _check_any_file_may_be_read(shown: str, kernel: Kernel) -> None:
+    """What comes from storage may name files that GDAL then reads past the kernel: so it is read
+    only where the kernel's hooks let this machine's files be read."""
+    try:
+        kernel.filesystem("/")
+    except RVError as refusal:
+        raise AccessDeniedError(
+            f"the raster {shown} names other files, and those of this machine may not be read: "
+            f"{refusal.message}",
+            hint="give files that hold their pixels, such as GeoTIFF",
+        ) from refusal
 
 
 def _in_place(uri: str, shown: str, kernel: Kernel, access: str) -> RemoteFile | None:
@@ -122,6 +148,8 @@ def _header_in_place(remote: RemoteFile, shown: str, config: RasterConfig) -> Ra
         try:
             if remote.may_copy and not _has_windows(dataset):
                 return None
+            if dataset.driver not in _SELF_CONTAINED:
+                _check_any_file_may_be_read(shown, remote.kernel)
             header = header_of(dataset, shown, config.nodata)
             keep = True
         finally:
@@ -162,7 +190,7 @@ class RemoteFile:
         self.may_copy = may_copy
         self.turn = 0
         self._uri = uri
-        self._kernel = kernel
+        self.kernel = kernel
         self._version = version
         self._path = path  # of the copy
         self._share = 0.0  # of the file's pixels that were read
@@ -179,7 +207,7 @@ class RemoteFile:
             due = ends is not None and ends - now < _RENEW_SECONDS
             if not due or now - self._renewed < _RENEW_AGAIN_SECONDS:
                 return known
-        fs = self._kernel.filesystem(self._uri)  # each time: it may have been forbidden since
+        fs = self.kernel.filesystem(self._uri)  # each time: it may have been forbidden since
         self._access = fs.gdal_access(self._uri, self._version)
         self._renewed = now
         if known is not None:
@@ -254,7 +282,7 @@ class RemoteFile:
         name = without_secrets(self._uri)
         if self._is_changed():
             raise changed(name)
-        path = str(self._kernel.files.local_path(self._uri))
+        path = str(self.kernel.files.local_path(self._uri))
         if self._version.size not in (None, os.stat(path).st_size) or self._is_changed():  # noqa: PTH116
             raise changed(name)
         logger.info("%s is read from the cache from here on", name)
@@ -265,7 +293,7 @@ class RemoteFile:
         """Whether the storage has another version now. Raises the storage's errors."""
         from rv_core import same_version
 
-        now = self._kernel.files.info(self._uri)
+        now = self.kernel.files.info(self._uri)
         return not same_version(now, self._version)
 
     def _failure(self, error: DataError) -> RVError:
@@ -294,7 +322,7 @@ class RemoteFile:
             yield access
 
     def __reduce__(self) -> tuple[Any, ...]:
-        spec = self._kernel.spec()
+        spec = self.kernel.spec()
         return _rebuilt, (self._uri, spec, self._version, self.may_copy, self._path)
 
     def __repr__(self) -> str:
