@@ -247,7 +247,7 @@ def test_four_writers_and_a_reader_never_show_a_torn_file(
     code = """
         import sys, time
         from rv_plugins.local import LocalFileSystem
-        fs, end = LocalFileSystem(fsync=False), time.monotonic() + 3
+        fs, end = LocalFileSystem(fsync=False), time.monotonic() + 1.5
         own = sys.argv[2].encode()
         size = 0
         while time.monotonic() < end:
