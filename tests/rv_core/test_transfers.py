@@ -363,9 +363,17 @@ def test_seeking_reads_what_is_there() -> None:
 
 
 def test_reading_survives_breaks() -> None:
-    store = Store(breaks=lambda request, start: 50_001 if request < 9 else None)
+    store = Store(breaks=lambda request, start: 50_001 if request < 6 else None)
     with open_reader(store, URI, retries=PATIENT) as stream:
         assert stream.read() == store.data
+
+
+def test_reading_gives_up_on_a_server_that_breaks_off_again_and_again() -> None:
+    """A few bytes for each request would take days."""
+    store = Store(breaks=lambda request, start: 9)
+    with open_reader(store, URI, retries=PATIENT) as stream, pytest.raises(TransferError):
+        stream.read()
+    assert len(store.requests) == 6
 
 
 def test_reading_gives_up_on_a_server_that_falls_asleep_again_and_again() -> None:
@@ -388,6 +396,18 @@ def test_reading_gives_up_on_a_server_that_falls_asleep_again_and_again() -> Non
     short = Sleepy(random.Random(1).randbytes(PART + 5))
     with open_reader(short, URI, retries=retries) as stream:
         assert stream.read() == short.data
+
+
+def test_reading_now_and_then_survives_servers_that_hang_up_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = Store(breaks=lambda request, start: 1)
+    monkeypatch.setattr("rv_core.transfers._reader.PATIENT_SECONDS", 0.01)
+    with open_reader(store, URI, retries=PATIENT) as stream:
+        for offset in range(0, 20, 2):
+            time.sleep(0.02)
+            assert stream.read(2) == store.data[offset : offset + 2]
+    assert len(store.requests) == 20
 
 
 def test_a_stream_that_cannot_go_on_says_so() -> None:

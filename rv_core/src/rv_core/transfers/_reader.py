@@ -26,7 +26,9 @@ BUFFER_BYTES: Final = 1 << 18
 FIRST_WINDOW: Final = 1 << 20
 LAST_WINDOW: Final = 64 << 20
 PATIENT_BYTES: Final = 16 << 20
-"""After so many bytes, what was lost by breaks before is forgiven."""
+"""After so many bytes, breaks and the time lost by them are forgiven."""
+PATIENT_SECONDS: Final = 30.0
+"""Breaks are too after so long without one: servers hang up on those who read now and then."""
 
 
 def open_reader(source: RangeSource, uri: str, *, retries: Retries | None = None) -> BinaryIO:
@@ -54,6 +56,8 @@ class RangeReader(io.RawIOBase):
         self._window: int | None = None
         self._info: FileInfo | None = None
         self._ranges = False
+        self._breaks = 0
+        self._broke = 0.0
         self._lost = 0.0
         self._since_whole = 0
         self._retries(self._connect)
@@ -99,13 +103,27 @@ class RangeReader(io.RawIOBase):
         return len(data)
 
     def _read_on(self, size: int) -> bytes:
-        """Read, going on after breaks; a server that falls asleep again and again loses us the
-        same patience as one that does not wake up."""
-        patience = max(0.0, self._retries.patience - self._lost)
-        data = attrs.evolve(self._retries, patience=patience)(lambda: self._read(size))
+        """Read, going on after breaks; a server that breaks off or falls asleep again and again
+        is given up as one that does so once and for all."""
+
+        def attempt() -> bytes:
+            try:
+                return self._read(size)
+            except TransferError:
+                self._breaks, self._broke = self._breaks + 1, time.monotonic()
+                raise
+
+        if self._breaks and time.monotonic() - self._broke > PATIENT_SECONDS:
+            self._breaks = 0
+        retries = attrs.evolve(
+            self._retries,
+            attempts=max(1, self._retries.attempts - self._breaks),
+            patience=max(0.0, self._retries.patience - self._lost),
+        )
+        data = retries(attempt)
         self._since_whole += len(data)
         if self._since_whole >= PATIENT_BYTES:
-            self._since_whole, self._lost = 0, 0.0
+            self._breaks, self._lost, self._since_whole = 0, 0.0, 0
         return data
 
     def readall(self) -> bytes:
