@@ -53,10 +53,34 @@ class _Raw(io.RawIOBase):
         super().close()
 
 
-class WriteFile(io.BufferedIOBase):
+class _Droppable(io.IOBase):
+    """A stream that drops what was written where its ``with`` block is left by an exception, and
+    where it is forgotten unclosed."""
+
+    def discard(self) -> None:
+        """Drop what was written."""
+        raise NotImplementedError
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc_type is None:
+            self.close()
+        else:
+            self.discard()
+
+    def __del__(self) -> None:
+        with suppress(Exception):
+            if not self.closed:
+                self.discard()
+
+
+class WriteFile(_Droppable, io.BufferedIOBase):
     """A stream for writing. Closing it publishes the file, or with ``autocommit=False`` (in
-    fsspec's transactions) `commit` does. Leaving its ``with`` block by an exception, `discard`
-    and being forgotten unclosed drop what was written."""
+    fsspec's transactions) `commit` does."""
 
     def __init__(self, stream: BinaryIO, path: str, autocommit: bool) -> None:
         self._stream = stream
@@ -98,24 +122,8 @@ class WriteFile(io.BufferedIOBase):
         self._stream.__exit__(RuntimeError, dropped, None)
         super().close()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.discard()
 
-    def __del__(self) -> None:
-        with suppress(Exception):
-            if not self.closed:
-                self.discard()
-
-
-class PackedFile(io.BufferedIOBase):
+class PackedFile(_Droppable, io.BufferedIOBase):
     """A stream that compresses what is written to it, and is closed or dropped with its file."""
 
     def __init__(self, packer: Any, file: WriteFile) -> None:
@@ -141,44 +149,12 @@ class PackedFile(io.BufferedIOBase):
         self._file.discard()
         super().close()
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.discard()
 
-    def __del__(self) -> None:
-        with suppress(Exception):
-            if not self.closed:
-                self.discard()
+class TextFile(_Droppable, io.TextIOWrapper):
+    """Text over one of these streams, dropped with it."""
 
-
-class TextFile(io.TextIOWrapper):
-    """Text over one of these streams, dropped where its ``with`` block is left by an exception."""
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is not None:
-            self._discard()
-        else:
-            self.close()
-
-    def __del__(self) -> None:
-        with suppress(Exception):
-            if not self.closed:
-                self._discard()
-
-    def _discard(self) -> None:
-        if isinstance(self.buffer, WriteFile | PackedFile):
+    def discard(self) -> None:
+        if isinstance(self.buffer, _Droppable):
             self.buffer.discard()
         else:
             self.close()

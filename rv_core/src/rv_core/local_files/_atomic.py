@@ -7,17 +7,16 @@ import io
 import os
 import stat
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
-from rv_core._errors import AlreadyExistsError, StorageError
+from rv_core._errors import AlreadyExistsError
 from rv_core.local_files._failures import is_folder, storage_error
+from rv_core.local_files._part_writer import PartWriter
 from rv_core.local_files._parts import part_name, sweep
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_BUFFER_BYTES: Final = 1 << 18
 _SETTLE_BYTES: Final = 64 << 20
 """So much of a durable file waits for the disk at most: while it does, nobody hears Ctrl-C."""
 _NO_HARD_LINKS: Final = {
@@ -59,11 +58,10 @@ def open_for_writing(
         raise storage_error(error, "write", uri) from error
 
 
-class AtomicWriter(io.BufferedWriter):
-    """Writes a hidden file beside ``target``, ``part``, and moves it there on `close`.
+class AtomicWriter(PartWriter):
+    """Writes a hidden file beside ``target``, and moves it there on `close`.
 
-    Leaving the ``with`` block by an exception, `abort`, a failed write and being forgotten
-    unclosed all drop what was written. What writers that died left in the folder goes too.
+    What writers that died left in the folder goes too.
     """
 
     def __init__(
@@ -76,40 +74,33 @@ class AtomicWriter(io.BufferedWriter):
         durable: bool = True,
     ) -> None:
         self._target = target
-        self._uri = uri
         self._exclusive = exclusive
         self._durable = durable
-        self._failure: StorageError | None = None
-        self._pid = os.getpid()
-        self._moved = False
         self._unsettled = 0
         folder = os.path.dirname(target)
-        self.part = os.path.join(folder, part_name())
+        part = os.path.join(folder, part_name())
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # The system takes the umask off; a file that is overwritten is never more open than it was.
         mode = 0o666 if old is None else stat.S_IMODE(old.st_mode) & 0o666
         flags |= getattr(os, "O_CLOEXEC", 0)
         try:
-            handle = os.open(self.part, flags, mode)
+            handle = os.open(part, flags, mode)
         except FileNotFoundError:
             os.makedirs(folder, exist_ok=True)
-            handle = os.open(self.part, flags, mode)
+            handle = os.open(part, flags, mode)
         try:
             if old is not None:
                 _keep_ownership(handle, old)
-            super().__init__(io.FileIO(handle, "wb"), _BUFFER_BYTES)
+            super().__init__(handle, part, uri)
         except BaseException:
             os.close(handle)
-            os.unlink(self.part)
+            os.unlink(part)
             raise
         sweep(folder)
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Like any stream's; raises `StorageError` where the disk is full or fails."""
-        try:
-            count = super().write(data)
-        except OSError as error:
-            raise self._failed(error) from error
+        count = super().write(data)
         self.settle(count)
         return count
 
@@ -121,76 +112,22 @@ class AtomicWriter(io.BufferedWriter):
             return
         self._unsettled = 0
         self.flush()
-        try:
+        with self.failing():
             _sync_data(self.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
 
-    def flush(self) -> None:
-        """Like any stream's; raises `StorageError` where the disk is full or fails."""
-        try:
-            super().flush()
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Like any stream's; what was written before is flushed, and may fail."""
-        self.flush()
-        return super().seek(offset, whence)
-
-    def close(self) -> None:
-        """Publish the file; raises `StorageError`, leaving an earlier file as it was."""
-        if self.closed:
-            return
-        try:
-            if os.getpid() != self._pid:  # a forked copy of this stream is its parent's to publish
-                return
-            if self._failure is not None:
-                raise self._failure
-            self.flush()
+    def publish(self) -> None:
+        """Move the file to its name; an earlier one is replaced, or kept if that fails."""
+        with self.failing():
             if self._durable:
                 os.fsync(self.fileno())
-            super().close()
-            self._publish()
-        except OSError as error:
-            raise self._failed(error) from error
-        finally:
-            self.abort()
-        if self._durable:
-            _fsync_folder(os.path.dirname(self._target))
+            self.raw.close()
+            self._move()
+            if self._durable:
+                _fsync_folder(os.path.dirname(self._target))
 
-    def abort(self) -> None:
-        """Drop what was written; nothing happens to a file that is published already."""
-        self.raw.close()  # without the flush that closing the buffer would bring
-        # A forked copy of this object leaves its parent's file alone.
-        if not self._moved and os.getpid() == self._pid:
-            with suppress(OSError):
-                os.unlink(self.part)
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc_type is None:
-            self.close()
-        else:
-            self.abort()
-
-    def __del__(self) -> None:
-        with suppress(AttributeError, ValueError):  # where __init__ came to no end
-            if not self.closed:
-                self.abort()
-
-    def _failed(self, error: OSError) -> StorageError:
-        self._failure = storage_error(error, "write", self._uri)
-        return self._failure
-
-    def _publish(self) -> None:
+    def _move(self) -> None:
         if not self._exclusive:
             os.replace(self.part, self._target)
-            self._moved = True
             return
         try:
             if os.name == "nt":
@@ -198,7 +135,7 @@ class AtomicWriter(io.BufferedWriter):
             else:
                 os.link(self.part, self._target)
         except FileExistsError:
-            raise _exists(self._uri) from None
+            raise _exists(self.uri) from None
         except OSError as error:
             if error.errno not in _NO_HARD_LINKS:
                 raise
@@ -210,7 +147,7 @@ class AtomicWriter(io.BufferedWriter):
         try:
             os.close(os.open(self._target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         except FileExistsError:
-            raise _exists(self._uri) from None
+            raise _exists(self.uri) from None
         os.replace(self.part, self._target)
 
 
