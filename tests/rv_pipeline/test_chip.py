@@ -119,8 +119,11 @@ def test_an_empty_training_split_is_refused(
     empty.write_text(json.dumps(data))
     made = experiment()
     made = attrs.evolve(made, task=attrs.evolve(made.task, cells=cells))
-    with pytest.raises(DataError, match="training split is empty: none of the 64 windows of north"):
+    with pytest.raises(
+        DataError, match="training split is empty: none of the 64 windows of north"
+    ) as caught:
         run(made, kernel=kernel)
+    assert "cells.ioc_threshold" in str(caught.value.hint)
     assert not (Path(made.output_uri("chip")) / "manifest.json").exists()
 
 

@@ -186,3 +186,13 @@ def test_labels_that_are_a_raster_are_drawn_and_their_pixels_counted(
         ("ground", "8,192", "50.0%"),
         ("unlabelled", "4,096", "25.0%"),
     ]
+
+
+def test_whether_pages_can_be_written_is_found_out_before_they_are_drawn(
+    file: str, tmp_path: Path
+) -> None:
+    (tmp_path / "data" / "south.tif").unlink()  # drawing would say so
+    (tmp_path / "taken").write_text("a file")
+    result = call(file, "--out", "taken/look")
+    assert "a part of its path is a file" in str(result.exception)
+    assert "south" not in result.output

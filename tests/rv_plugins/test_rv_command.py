@@ -461,3 +461,10 @@ def test_a_terminal_gets_colours_and_bars(rv: Rv, plugins: None) -> None:
     (rv.cwd / "big").write_bytes(b"x" * 30_000_000)
     assert "30.0 MB" in run_on_terminal(rv, "fs", "cp", "big", "copy")
     assert run_on_terminal(rv, "-q", "fs", "cp", "big", "copy") == ""
+
+
+def test_ctrl_c_while_rv_is_starting_is_heard_too(rv: Rv) -> None:
+    rv.site.mkdir(exist_ok=True)
+    (rv.site / "click.py").write_text("raise KeyboardInterrupt\n")
+    done = rv("plugins")
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")

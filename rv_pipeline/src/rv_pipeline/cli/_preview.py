@@ -12,6 +12,7 @@ from rv_pipeline.cli._run import each_warning_once
 from rv_pipeline.cli._tables import show_table
 from rv_pipeline.fingerprint import plain
 from rv_pipeline.loading import load_experiments, select
+from rv_pipeline.outputs import check_writable
 from rv_pipeline.tasks.task import task_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def preview_file(
     from rv_pipeline.report.preview import preview
 
     experiments = select(load_experiments(file, dict(arguments), kernel), pattern, file)
+    check_writable(out.rstrip("/") or "/", kernel)
     rows = []
     pages = []
     for experiment in _different(experiments, kernel):

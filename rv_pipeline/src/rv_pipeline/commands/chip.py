@@ -151,8 +151,8 @@ def _manifest(
         raise DataError(
             f"the training split is empty: none of the {windows} windows of "
             f"{', '.join(scene.id for scene in experiment.dataset.train)} got a label",
-            hint="see that the labels lie on the scenes; lower cells.ioc_threshold, or set "
-            "cells.infer_cells with a background class",
+            hint="rv preview shows whether the labels lie on the scenes; or "
+            + task_of(experiment, job.kernel).more_chips,
         )
     if not manifest.count("validation"):
         logger.warning("there are no validation chips: training goes on without them")

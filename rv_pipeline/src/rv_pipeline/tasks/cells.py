@@ -36,6 +36,9 @@ class ChipClassification(Task):
     Config: ClassVar[type[TaskConfig]] = ChipClassificationConfig
     suffix: ClassVar[str] = ".geojson"
     unit: ClassVar[str] = "cell"
+    more_chips: ClassVar[str] = (
+        "lower cells.ioc_threshold, or set cells.infer_cells with a background class"
+    )
     config: ChipClassificationConfig
 
     @property

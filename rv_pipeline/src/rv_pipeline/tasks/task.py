@@ -87,6 +87,8 @@ class Task(ABC):
     """Of the main file of a scene's predictions, with its dot."""
     unit: ClassVar[str]
     """What predictions are counted in: ``"cell"``, ``"box"``, ``"pixel"``."""
+    more_chips: ClassVar[str] = "let the options of chip leave fewer windows out"
+    """What helps where no window got a label, for a hint."""
 
     def __init__(
         self,
