@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rv_core.transfers._source import Piece, RangeSource
 
 PART_BYTES: Final = 16 << 20
-READ_BYTES: Final = 1 << 18
+READ_BYTES: Final = 1 << 20
+"""Taken from a connection at a time, at most: the less, the more of the time is Python's."""
 RESTARTS: Final = 3
 
 Split = Callable[[int, float, FileInfo], bool]
