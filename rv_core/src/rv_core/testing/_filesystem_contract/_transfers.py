@@ -290,6 +290,7 @@ class Transfers(Storage):
         self, fs: FileSystem, root: str, tmp_path: Path
     ) -> None:
         uri = fs.uri_below(root, "large.bin")
+        fs.write_bytes(uri, b"small")  # what the first use of all imports and makes stays anyway
         with self._little_memory("writing a stream"), fs.open(uri, "wb") as sink:
             written = _write_large(sink)
         with self._little_memory("reading a stream"), fs.open(uri) as source:
