@@ -111,14 +111,17 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(moto: str) -> Any:
-    """boto3's own client, to put objects behind our back."""
+def client(moto: str) -> Iterator[Any]:
+    """boto3's own client, to put objects behind our back; what it logs is not RV's affair."""
     import boto3
 
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    log = logging.getLogger("botocore")
+    level = log.level
+    log.setLevel(logging.WARNING)
     made = boto3.client("s3", endpoint_url=moto)
     made.create_bucket(Bucket="imagery")
-    return made
+    yield made
+    log.setLevel(level)
 
 
 @pytest.fixture
