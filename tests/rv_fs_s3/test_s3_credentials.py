@@ -79,6 +79,7 @@ def test_credentials_that_expire_in_mid_sync_are_looked_for_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="botocore")
     for n in range(40):
         s3.write_bytes(f"{folder}/{n}", b"%d" % n)
     fs = make_fs(endpoint_url=proxy.url, profile="temporary")
@@ -192,6 +193,7 @@ def test_a_role_is_assumed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="botocore")
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", f"http://127.0.0.1:{moto_port}")
     fs = make_fs(endpoint_url=proxy.url, role_arn="arn:aws:iam::123456789012:role/reader")
     threads = [
