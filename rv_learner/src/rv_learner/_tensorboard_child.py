@@ -6,6 +6,7 @@ when the training does, by whatever cause: the system closes the pipe of a proce
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -36,6 +37,12 @@ def main(logdir: str, host: str, port: int) -> None:
             url = server.launch()
         except program.TensorBoardPortInUseError:
             continue
+        except SystemExit as end:
+            # TensorBoard asks whether somebody answers at the port. Where it is only bound (a port
+            # that an outgoing connection has, say), Werkzeug finds out, and ends the process.
+            if getattr(end.__context__, "errno", None) == errno.EADDRINUSE:
+                continue
+            raise
         sys.stdout.write(json.dumps({"url": url}) + "\n")
         sys.stdout.flush()
         threading.Event().wait()
