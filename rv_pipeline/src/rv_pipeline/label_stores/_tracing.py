@@ -41,10 +41,12 @@ class _Runs:
     starts: Ints
 
 
-def trace(mask: NDArray[np.uint8], nothing: int = 255) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def trace(
+    mask: NDArray[np.uint8], nothing: int = 255, corner: tuple[int, int] = (0, 0)
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Polygons [N] in pixel coordinates (x = column, y = row), and their values [N].
 
-    One polygon for each group of equal pixels that are connected by their sides, valid, with its
+    ``corner``: (x, y) of the mask's upper left corner. One polygon for each group of equal pixels that are connected by their sides, valid, with its
     holes, corners only. Pixels of the value ``nothing`` are in none.
     """
     padded = np.pad(mask, 1, constant_values=nothing)
@@ -56,7 +58,7 @@ def trace(mask: NDArray[np.uint8], nothing: int = 255) -> tuple[NDArray[Any], ND
     if _part_at_pinches(padded, runs, following, ring):
         ring = _least(following)
     order, starts = _in_order(following, ring)
-    return _polygons(padded, runs, order, starts)
+    return _polygons(padded, runs, order, starts, corner)
 
 
 def _find_runs(padded: NDArray[np.uint8], nothing: int) -> _Runs:
@@ -168,7 +170,7 @@ def _in_order(following: Ints, ring: Ints) -> tuple[Ints, Ints]:
 
 
 def _polygons(
-    padded: NDArray[np.uint8], runs: _Runs, order: Ints, starts: Ints
+    padded: NDArray[np.uint8], runs: _Runs, order: Ints, starts: Ints, corner: tuple[int, int]
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     x, y = runs.x[order], runs.y[order]
     lengths = np.diff(starts, append=len(order))
@@ -184,7 +186,7 @@ def _polygons(
     places = np.arange(ends[-1]) - np.repeat(ends - lengths - 1, lengths + 1)
     places %= np.repeat(lengths, lengths + 1)
     places += np.repeat(starts[sorted_rings], lengths + 1)
-    points = np.stack([x[places], y[places]], axis=1).astype(np.float64)
+    points = (np.stack([x[places], y[places]], axis=1) + corner).astype(np.float64)
     outer = np.flatnonzero(~is_hole[sorted_rings])
     polygons: NDArray[Any] = shapely.from_ragged_array(
         shapely.GeometryType.POLYGON,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     Traced = tuple[NDArray[Any], NDArray[np.uint8]]
     _Place = tuple[slice, slice]
 
-_TILE: Final = 2048  # px: what is traced at a time
+_TILE: Final = 1024  # px: what is traced at a time
 _THREADS: Final = 4
 _SQUARE: Final = 64  # px: large enough to be measured on the ground
 
@@ -190,11 +190,9 @@ def _outlined(
 def _traced(mask: NDArray[np.uint8], tile: Window, scene: Window) -> tuple[Traced, Traced]:
     """The polygons of a tile in pixel coordinates of the scene: those that are whole, and those
     that another tile may go on with."""
-    polygons, values = trace(mask)
     left, top = tile.col_off, tile.row_off
+    polygons, values = trace(mask, corner=(left, top))
     right, bottom = left + tile.width, top + tile.height
-    corner = np.array([left, top], np.float64)
-    polygons = shapely.transform(polygons, lambda points: points + corner)
     x0, y0, x1, y1 = shapely.bounds(polygons).reshape(-1, 4).T
     at_seam = (x0 == left) & (left > 0) | (x1 == right) & (right < scene.width)
     at_seam |= (y0 == top) & (top > 0) | (y1 == bottom) & (bottom < scene.height)
