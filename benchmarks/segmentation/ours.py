@@ -1,5 +1,5 @@
 """RV. Usage: ours.py chips SCENE LABELS random|sliding; ours.py predict SCENE FOLDER; ours.py eval
-FOLDER; ours.py polygons FOLDER"""
+FOLDER; ours.py polygons FOLDER plain|cleaned"""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import rasterio
 from affine import Affine
@@ -123,8 +124,9 @@ def evaluate(folder: str) -> None:
     clock.report(figures["overall"]["pixels"])
 
 
-def polygons(folder: str) -> None:
-    """Polygons of 8192 x 8192 px with 300,000 shapes: rounded squares, some with a hole."""
+def polygons(folder: str, how: str) -> None:
+    """Polygons of 8192 x 8192 px with 300,000 shapes: rounded squares, some with a hole; ``plain``
+    as the options' defaults have them, or sieved, measured on the ground and simplified."""
     place, kernel = Path(folder), Kernel()
     place.mkdir(parents=True, exist_ok=True)
     ids = np.ones((SIDE, SIDE), np.uint8)
@@ -136,15 +138,12 @@ def polygons(folder: str) -> None:
             ids[top + 4 : top + 7, left + 3 : left + 6] = 1
     write(place / "shapes.tif", ids)
     raster = RasterSource.open(RasterConfig(uris=place / "shapes.tif"), kernel)
+    outlines = Outlines(class_ids=[0])
+    if how == "cleaned":
+        outlines = attrs.evolve(outlines, sieve=4, min_area=10, min_area_units="m2", simplify=0.5)
     clock = Clock()
-    count = write_polygons(
-        str(place / "shapes.geojson"),
-        place / "shapes.tif",
-        raster,
-        CLASSES,
-        Outlines(class_ids=[0], sieve=4, min_area=10, min_area_units="m2", simplify=0.5),
-        kernel,
-    )
+    target = str(place / "shapes.geojson")
+    count = write_polygons(target, place / "shapes.tif", raster, CLASSES, outlines, kernel)
     clock.report(count, polygons=count)
 
 
