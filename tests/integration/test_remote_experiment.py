@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -35,16 +36,12 @@ BUCKET = "s3://imagery"
 
 
 @pytest.fixture
-def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket(
+    run_moto: Callable[..., AbstractContextManager[int]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """An empty bucket on an S3 server of its own process, which the settings lead to."""
-    with (tmp_path / "moto.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-            stdout=log,
-            stderr=log,
-        )
-    try:
-        address = _address_in(tmp_path / "moto.log", server)
+    with run_moto() as port:
+        address = f"http://127.0.0.1:{port}"
         monkeypatch.setenv("RV_S3_ENDPOINT_URL", address)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a test server takes any")
@@ -53,21 +50,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
         boto3.client("s3", endpoint_url=address).create_bucket(Bucket="imagery")
         yield BUCKET
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _address_in(log: Path, server: subprocess.Popen[bytes]) -> str:
-    import re
-    import time
-
-    for _ in range(300):
-        if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
-            return found[0]
-        assert server.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(f"the server did not start: {log.read_text()}")
 
 
 def rv(*words: object) -> subprocess.CompletedProcess[str]:

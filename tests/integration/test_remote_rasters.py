@@ -6,15 +6,13 @@ import logging
 import os
 import pickle
 import re
-import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -86,28 +84,10 @@ def _world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def moto(run_moto: Callable[..., AbstractContextManager[int]]) -> Iterator[str]:
     """The address of an S3 server in a process of its own."""
-    log = tmp_path_factory.mktemp("moto") / "log"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    with log.open("w") as sink:
-        server = subprocess.Popen(
-            [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
-            stdout=sink,
-            stderr=sink,
-            env=environment,
-        )
-    try:
-        for _ in range(600):
-            if found := re.search(r"http://127\.0\.0\.1:\d+", log.read_text()):
-                break
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.1)
-        assert found is not None
-        yield found[0]
-    finally:
-        server.terminate()
-        server.wait(20)
+    with run_moto() as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
@@ -426,7 +406,10 @@ def test_no_secret_reaches_the_logs(
 
 @pytest.mark.slow
 def test_s3_servers_with_certificates_of_ones_own(
-    image: Path, pixels: NDArray[np.uint8], tmp_path: Path
+    image: Path,
+    pixels: NDArray[np.uint8],
+    tmp_path: Path,
+    run_moto: Callable[..., AbstractContextManager[int]],
 ) -> None:
     import boto3
 
@@ -434,21 +417,7 @@ def test_s3_servers_with_certificates_of_ones_own(
     bundle, pem = tmp_path / "ca.pem", tmp_path / "server.pem"
     authority.cert_pem.write_to_path(str(bundle))
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)),
-            *("--ssl", "-c", str(pem), "-k", str(pem)),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(600):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                break
-            time.sleep(0.1)
+    with run_moto("--ssl", "-c", str(pem), "-k", str(pem)) as port:
         url = f"https://localhost:{port}"
         client = boto3.client("s3", endpoint_url=url, verify=str(bundle))
         client.create_bucket(Bucket="imagery")
@@ -457,9 +426,6 @@ def test_s3_servers_with_certificates_of_ones_own(
         with open_raster("s3://imagery/scene.tif", kernel, access="in_place") as raster:
             read(raster, FEW, pixels)
             assert raster.files[0].remote is not None
-    finally:
-        server.terminate()
-        server.wait(20)
 
 
 # --- HTTP

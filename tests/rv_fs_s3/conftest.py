@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from http.client import HTTPConnection
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,84 +21,60 @@ OTHER_PORT = os.environ.get("TEST_S3_PORT")
 ACCESS_KEY = os.environ.get("TEST_S3_KEY", "AKTESTTESTTEST")
 SECRET_KEY = "notASecretOfAnyone0123456789"
 TOKEN = "notATokenOfAnyone0123456789"
-STARTS_WITHIN = 60
 PAGE = 200  # keys of a listing
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
-def moto_port() -> Iterator[int]:
+def moto_port(run_moto: Callable[..., AbstractContextManager[int]]) -> Iterator[int]:
     """The port of an S3 server on loopback."""
     if OTHER_PORT:
         yield int(OTHER_PORT)
         return
-    port = free_port()
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        env={
-            **environment,
-            "MOTO_S3_CUSTOM_ENDPOINTS": f"http://127.0.0.1:{port}",
-            "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),
-        },
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end = time.monotonic() + STARTS_WITHIN
-        while not _answers(port):
-            assert server.poll() is None, "moto's server ended"
-            assert time.monotonic() < end, "moto's server does not start"
-            time.sleep(0.1)
+    own = {
+        "MOTO_S3_CUSTOM_ENDPOINTS": "http://127.0.0.1:{port}",
+        "MOTO_S3_DEFAULT_MAX_KEYS": str(PAGE),
+    }
+    with run_moto(**own) as port:
         yield port
-    finally:
-        server.kill()
-        server.wait()
-
-
-def _answers(port: int) -> bool:
-    try:
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.request("GET", "/moto-api/data.json")
-        connection.getresponse().read()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _credentials(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test sees the developer's credentials, proxies and settings."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
-                patch.delenv(name)
-        patch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-        patch.setenv("AWS_SESSION_TOKEN", TOKEN)
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        yield
 
 
 @pytest.fixture(scope="session")
-def server(moto_port: int) -> Any:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+def be_nobody(patch: pytest.MonkeyPatch, home: Path) -> None:
+    """No test sees the developer's credentials, proxies and settings."""
+    for name in list(os.environ):
+        if name.startswith("AWS_") or name.upper().endswith("_PROXY"):
+            patch.delenv(name)
+    patch.setenv("HOME", str(home))
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+    patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+    patch.setenv("AWS_SESSION_TOKEN", TOKEN)
+    patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+@pytest.fixture(autouse=True)
+def _credentials(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    be_nobody(monkeypatch, home)
+
+
+@pytest.fixture(scope="session")
+def server(moto_port: int, home: Path) -> Any:
     """A client of boto3's own, to look at the server from behind."""
     import boto3
 
-    client = boto3.session.Session().client(
-        "s3",
-        endpoint_url=f"http://127.0.0.1:{moto_port}",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        region_name="us-east-1",
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        be_nobody(patch, home)
+        client = boto3.session.Session().client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{moto_port}",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            region_name="us-east-1",
+        )
     client.create_bucket(Bucket=BUCKET)
     return client
 
