@@ -18,19 +18,13 @@ from rv_learner.tensorboard import Scalars, TensorBoard, board_for
 from rv_core import Kernel, TrainOptions
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
 def get(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return answer.read()
 
 
-def eventually(condition, seconds=20.0):
-    end = time.monotonic() + seconds
+def eventually(condition):
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         if result := condition():
             return result
@@ -51,8 +45,8 @@ def test_its_page_and_its_scalars_can_be_fetched_and_it_ends_with_the_block(tmp_
     for step in range(1, 6):
         scalars.write("train", step, {"loss": 1 / step, "learning_rate": 0.1})
     scalars.close()
-    with TensorBoard(tmp_path, port=free_port()) as board:
-        url = board.wait_until_ready(60)
+    with TensorBoard(tmp_path, port=0) as board:  # one that the system chooses
+        url = board.wait_until_ready(120)
         assert url is not None
         assert b"<html" in get(url).lower()
 
@@ -78,7 +72,7 @@ def test_a_port_that_is_taken_makes_way_for_the_next(tmp_path, listens):
             taken.listen()
         port = taken.getsockname()[1]
         with TensorBoard(tmp_path, "localhost", port) as board:
-            url = board.wait_until_ready(60)
+            url = board.wait_until_ready(120)
             assert url is not None
             assert int(url.rstrip("/").rsplit(":", 1)[1]) > port
 
@@ -88,8 +82,8 @@ def test_it_ends_when_the_training_is_killed(tmp_path):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from rv_learner.tensorboard import TensorBoard\n"
-        f"with TensorBoard(Path({str(tmp_path)!r}), port={free_port()}) as board:\n"
-        "    print(board.wait_until_ready(60), flush=True); time.sleep(600)\n"
+        f"with TensorBoard(Path({str(tmp_path)!r}), port=0) as board:\n"
+        "    print(board.wait_until_ready(120), flush=True); time.sleep(600)\n"
     )
     training = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
@@ -99,7 +93,7 @@ def test_it_ends_when_the_training_is_killed(tmp_path):
         os.kill(training.pid, signal.SIGKILL)
         training.wait()
         training.stdout.close()
-    assert eventually(lambda: not answers(url), 10)
+    assert eventually(lambda: not answers(url))
 
 
 def test_without_tensorboard_there_is_a_warning_and_training_goes_on(tmp_path, caplog, monkeypatch):
@@ -114,8 +108,8 @@ def test_without_tensorboard_there_is_a_warning_and_training_goes_on(tmp_path, c
 def test_one_that_fails_to_start_is_a_warning(tmp_path, caplog):
     nowhere = TensorBoard(tmp_path, "no.such.host.invalid", 70000)
     with caplog.at_level(logging.WARNING), nowhere as board:
-        board.wait_until_ready(30)
-        assert eventually(lambda: "did not start" in caplog.text, 20)
+        board.wait_until_ready(120)
+        assert eventually(lambda: "did not start" in caplog.text)
 
 
 def test_options_win_over_settings_and_settings_over_localhost_6006(tmp_path, monkeypatch):
