@@ -261,7 +261,7 @@ class TestXbLooksTooEarly(Contract):
         def open(self, uri, mode="rb"):
             if mode == "xb" and uri in self.files:
                 raise AlreadyExistsError(f"{uri} is there")
-            time.sleep(0.02)
+            time.sleep(0.2)
             return super().open(uri, "wb" if mode == "xb" else mode)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -119,6 +120,7 @@ def test_few_files_that_a_writer_may_hold_in_memory_are_under_way_at_once(two, m
     left.put({f"large {n}": b"x" * 1001 for n in range(20)})
     left.put({f"small {n}": b"x" * 1000 for n in range(20)})
     under_way: list[str] = []
+    together = threading.Barrier(5)
     most = {"large": 0, "small": 0}
 
     def opened(request: str, uri: str) -> None:
@@ -127,7 +129,10 @@ def test_few_files_that_a_writer_may_hold_in_memory_are_under_way_at_once(two, m
         kind = "large" if "large" in uri else "small"
         under_way.append(kind)
         most[kind] = max(most[kind], under_way.count(kind))
-        time.sleep(0.02)
+        if kind == "small":
+            together.wait(60)
+        else:
+            time.sleep(0.02)
         under_way.remove(kind)
 
     right.before = opened

@@ -30,7 +30,7 @@ from rv_core import FileInfo, FileSystem, TransferError
 class Web(FileSystem):
     def ask(self, request):
         try:
-            return urlopen(request, timeout=10)
+            return urlopen(request, timeout=60)
         except HTTPError as error:
             raise TransferError(f"the server answered {error.code}") from None
     def open(self, uri, mode="rb"):
@@ -161,7 +161,7 @@ def test_the_signature_of_a_url_is_no_part_of_what_it_names(server, web, tmp_pat
 def test_two_processes_that_want_one_url_download_it_once(server, web, tmp_path):
     server.content = bytes(1 << 20)
     workers = [in_another_process(tmp_path, tmp_path / "cache", server.url) for _ in range(2)]
-    paths = {worker.communicate(timeout=60)[0].strip() for worker in workers}
+    paths = {worker.communicate(timeout=120)[0].strip() for worker in workers}
     assert len(paths) == 1
     assert Path(paths.pop()).stat().st_size == 1 << 20
     assert server.gets == 1
@@ -229,9 +229,9 @@ def test_a_killed_writer_leaves_nothing_in_the_way(server, web, tmp_path):
     server.content = bytes(1 << 20)
     server.hold.set()
     worker = in_another_process(tmp_path, tmp_path / "cache", server.url)
-    assert server.started.wait(30)
+    assert server.started.wait(120)
     worker.kill()
-    worker.wait(10)
+    worker.wait(60)
     worker.stdout.close()
     server.hold.clear()
     cache = Cache(tmp_path / "cache")
@@ -366,7 +366,7 @@ def test_a_cache_whose_disk_is_not_there_is_an_error_and_no_endless_wait(tmp_pat
         env={**os.environ, "RV_CACHE_DIR": str(tmp_path / "cache")},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert "cannot be kept in the cache" in done.stdout, done.stderr
 

@@ -120,10 +120,10 @@ def test_a_spawned_worker_resolves_the_same_plugins(kind, modules, memory_plugin
     worker = context.Process(target=import_module("plug_worker").ask, args=(spec, theirs))
     worker.start()
     try:
-        assert ours.poll(30), "the worker never answered"
+        assert ours.poll(120), "the worker never answered"
         assert ours.recv() == ("from the worker", names, "hunter2")
     finally:
-        worker.join(10)
+        worker.join(60)
 
 
 @pytest.mark.parametrize(

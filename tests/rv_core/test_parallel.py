@@ -30,18 +30,19 @@ def test_every_item_is_done_and_errors_are_results() -> None:
 @pytest.mark.parametrize("threads", [1, 5])
 def test_no_more_run_at_once_than_asked(threads: int) -> None:
     running, most = 0, 0
-    lock = threading.Lock()
+    lock, together = threading.Lock(), threading.Barrier(threads)
 
     def do(item: int, check: Callable[[], None]) -> None:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.002)
+        together.wait(60)
         with lock:
             running -= 1
 
-    list(run_parallel(do, range(50), threads))
+    results = [result for _, result in run_parallel(do, range(50), threads)]
+    assert results == [None] * 50, "some waited for others in vain"
     assert most == threads
 
 
@@ -59,30 +60,35 @@ def test_items_are_drawn_as_they_are_needed() -> None:
 
 
 def test_nothing_goes_on_after_the_end() -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     assert list(run_parallel(lambda item, check: item, [], 5)) == []
+    assert set(threading.enumerate()) <= before
     list(run_parallel(lambda item, check: item, range(9), 5))
-    assert threading.active_count() == before
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+        assert not thread.is_alive()
 
 
 def test_giving_up_reaches_those_that_ask() -> None:
     cleaned: list[int] = []
-    began = threading.Event()
+    began, done = threading.Event(), threading.Event()
 
     def do(item: int, check: Callable[[], None]) -> None:
         if item == 0:
             return
         try:
             began.set()
-            for _ in range(1000):
+            while True:
                 check()
                 time.sleep(0.005)
         finally:
             cleaned.append(item)
+            done.set()
 
     with closing(run_parallel(do, range(100), 2)) as results:
         next(results)
-        began.wait(5)
+        assert began.wait(60)
+    assert done.wait(60)
     assert 1 <= len(cleaned) <= 2
 
 
@@ -106,7 +112,7 @@ def test_ctrl_c_ends_a_process_whose_transfers_hang() -> None:
         from contextlib import closing
         from rv_core.transfers import run_parallel
         def hang(item, check):
-            time.sleep(60)
+            time.sleep(600)
         with closing(run_parallel(hang, range(9), 3)) as results:
             print("ready", flush=True)
             for _ in results:
@@ -117,8 +123,6 @@ def test_ctrl_c_ends_a_process_whose_transfers_hang() -> None:
     )
     assert process.stdout and process.stdout.readline() == b"ready\n"
     time.sleep(0.2)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=20)
-    assert time.monotonic() - began < 2
+    _, errors = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in errors

@@ -150,7 +150,7 @@ def ask(what, key):
 asks = [(kernel.model_defaults, "ACME"), (kernel.filesystem, "mem://x")]
 threads = [threading.Thread(target=ask, args=a, daemon=True) for a in asks]
 [t.start() for t in threads]
-[t.join(10) for t in threads]
+[t.join(60) for t in threads]
 print("hang" if any(t.is_alive() for t in threads) else "done", flush=True)
 """
     assert run(code) == "done\n"

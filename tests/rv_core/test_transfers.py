@@ -30,6 +30,8 @@ class Store:
     sized: bool = True
     breaks: Callable[[int, int], int | None] = lambda request, start: None
     pace: float = 0.0
+    stops: bool = False  # until it `flows` again, or for a minute
+    flows: threading.Event = attrs.field(factory=threading.Event)
     requests: list[tuple[int, int | None]] = attrs.field(factory=list)
     open_bodies: int = 0
     lock: threading.Lock = attrs.field(factory=threading.Lock)
@@ -60,6 +62,8 @@ class Answer:
 
     def read1(self, size: int) -> bytes:
         time.sleep(self.store.pace)
+        if self.store.stops:
+            self.store.flows.wait(60)
         if self.left is None:
             return self.stream.read(min(size, 10_000))
         if self.left == 0:
@@ -302,13 +306,15 @@ def test_stopping_is_prompt_and_leaves_the_old_file(
 ) -> None:
     def stop(progress: Progress) -> None:
         if progress.done > PART:
+            store.stops = True
             raise error
 
     store = Store(pace=0.01)
     began = time.monotonic()
     with pytest.raises(error):
         get(store, target, on_progress=stop)
-    assert time.monotonic() - began < 1.5
+    store.flows.set()
+    assert time.monotonic() - began < 50, "the others were waited for"
     assert stands_alone(target, b"old")
 
 
@@ -328,7 +334,7 @@ def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
     thread.start()
     store = Store()
     get(store, pipe)
-    thread.join(10)
+    thread.join(60)
     assert found == [store.data]
     assert pipe.is_fifo()
 
@@ -510,7 +516,7 @@ def test_what_does_not_pass_is_tried_once() -> None:
 def test_the_server_s_wish_to_wait_is_kept_up_to_a_limit() -> None:
     began = time.monotonic()
     assert PATIENT(failing(2, retry_after=0.2)) == 3
-    assert 0.4 <= time.monotonic() - began < 2
+    assert time.monotonic() - began >= 0.4
     with pytest.raises(TransferError, match="failure 1"):
         PATIENT(failing(1, retry_after=3600))
 

@@ -96,11 +96,12 @@ def test_info_is_what_the_headers_say_and_no_head_request(
     assert "python" not in headers["User-Agent"]
 
 
-def test_info_does_not_wait_for_the_body(http: HttpFileSystem, proxy: FaultProxy, url: str) -> None:
-    proxy.fail(Stall(1, 60), times=None)
+def test_info_does_not_wait_for_the_body(make_http: MakeHttp, proxy: FaultProxy, url: str) -> None:
+    proxy.fail(Stall(1, 3600), times=None)
+    http = make_http(read_timeout=120.0)
     started = time.monotonic()
     assert http.info(url.replace("plain", "whole")).size == len(BODY)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 100
 
 
 def test_what_the_server_does_not_say_is_none(
@@ -274,7 +275,7 @@ def test_a_forked_process_has_connections_of_its_own(http: HttpFileSystem, serve
 
         process = multiprocessing.get_context("fork").Process(target=child)
         process.start()
-        process.join(30)
+        process.join(60)
         assert process.exitcode == 0
         assert stream.read() == BODY[1000:]
     assert http.read_bytes(uri) == BODY

@@ -80,15 +80,16 @@ def test_no_redirect_leads_away_from_http(
 
 @pytest.mark.parametrize("length", [100, 10**12])
 def test_a_body_of_a_redirect_that_never_comes_is_not_waited_for(
-    http: HttpFileSystem, server: Any, proxy: FaultProxy, length: int
+    make_http: MakeHttp, server: Any, proxy: FaultProxy, length: int
 ) -> None:
+    http = make_http(read_timeout=120.0)
     server.put("file.bin", BODY)
     headers = {"Location": "/plain/file.bin", "Content-Length": str(length)}
     proxy.fail(Status(302, headers, bytes(50)), path="/moved", times=None)
-    proxy.fail(Stall(10, 60), path="/moved", times=None)
+    proxy.fail(Stall(10, 3600), path="/moved", times=None)
     started = time.monotonic()
     assert http.read_bytes(f"{proxy.url}/moved") == BODY
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 100
 
 
 def test_https_is_read_where_the_certificate_is_trusted(

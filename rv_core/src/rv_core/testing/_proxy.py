@@ -32,7 +32,7 @@ from rv_core.testing._messages import (
 
 _HOP_BY_HOP: Final = ("Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authorization")
 _CONTINUE_SECONDS: Final = 1.0
-_LINGER_SECONDS: Final = 2.0
+_LINGER_SECONDS: Final = 30.0
 
 
 @attrs.define(eq=False)
@@ -174,7 +174,7 @@ class FaultProxy:
             except (OSError, ValueError):
                 pass  # the client is gone, or talks no HTTP
         if reset:
-            _wait_until_sent(client)
+            _wait_until_sent(client, self._closing)
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._close(client)
 
@@ -304,7 +304,7 @@ def _linger(client: socket.socket, reader: BufferedReader) -> None:
         pass
 
 
-def _wait_until_sent(client: socket.socket) -> None:
+def _wait_until_sent(client: socket.socket, closing: threading.Event) -> None:
     """A reset throws away what is not sent yet: let the bytes before it arrive."""
     if sys.platform == "win32":
         time.sleep(0.1)
@@ -314,7 +314,7 @@ def _wait_until_sent(client: socket.socket) -> None:
 
     end = time.monotonic() + _LINGER_SECONDS
     with suppress(OSError):
-        while time.monotonic() < end:
+        while time.monotonic() < end and not closing.is_set():
             if fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)) == bytes(4):
                 return
             time.sleep(0.002)

@@ -197,7 +197,7 @@ class Transfers(Storage):
                 lambda: fs.write_bytes(uri, version),
                 lambda: fs.copy_to(path, uri),
             ]
-            start.wait(30)
+            start.wait(60)
             count = 0
             for n in range(6):
                 try:
@@ -213,7 +213,7 @@ class Transfers(Storage):
 
         def read(have: Callable[[], bytes]) -> tuple[int, set[str]]:
             count, found = 0, set()
-            start.wait(30)
+            start.wait(60)
             while not done.is_set() or (count == 0 and time.monotonic() < start_of_test + 60):
                 try:
                     data = have()
@@ -271,7 +271,7 @@ class Transfers(Storage):
         uri, start = fs.uri_below(root, "lock"), Barrier(8)
 
         def create(thread: int) -> int | None:
-            start.wait(30)
+            start.wait(60)
             try:
                 with fs.open(uri, "xb") as stream:
                     stream.write(b"%d" % thread)
