@@ -93,7 +93,7 @@ def test_an_answer_that_drips_is_an_error_in_time(
     """A byte a second passes every timeout."""
     monkeypatch.setattr(events, "_ANSWER_SECONDS", 0.5)
     faulty._client.retries = Retries(attempts=1)
-    proxy.fail(Status(200, body=b"<ListBucketResult>" + bytes(100)), times=None)
+    proxy.fail(Status(200, body=b"<ListBucketResult>" + bytes(1000)), times=None)
     proxy.fail(Drip(1), times=None)
     began = time.monotonic()
     with pytest.raises(TransferError, match="stalled"):
@@ -101,7 +101,7 @@ def test_an_answer_that_drips_is_an_error_in_time(
             list(faulty.list_paths(folder))
         else:
             faulty.write_bytes(f"{folder}/x", b"x")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 100
 
 
 @pytest.mark.parametrize("ask", ["list", "delete"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rv_core.testing import DownloadFaults, Drip, FaultProxy, Put, Request
+from rv_core.transfers import Retries
 
 from rv_fs_s3 import S3FileSystem
 
@@ -37,7 +38,9 @@ class TestS3Downloads(DownloadFaults):
         if "asleep_once" in name:
             hurried: S3FileSystem = request.getfixturevalue("hurried")
             return hurried
-        if "never_gets" in name or ("always_falls" in name and USUAL not in name):
+        if "never_gets" in name:  # each attempt is soon over, and so are the waits between them
+            faulty._client.retries = Retries(max_wait=0.3)
+        if "always_falls" in name and USUAL not in name:
             tired: S3FileSystem = request.getfixturevalue("tired")
             return tired
         return faulty

