@@ -67,12 +67,16 @@ def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def own_sftp_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
-    """Starts SFTP servers that the test may treat as it likes."""
+def own_sftp_server(
+    tmp_path: Path, reserve_port: Callable[[], int]
+) -> Iterator[Callable[[], Server]]:
+    """Starts SFTP servers that the test may treat as it likes, one after the other, each where
+    the last one was."""
     started: list[Server] = []
+    port = reserve_port()
 
-    def make(*port: int) -> Server:
-        started.append(start("sftp_server.py", "sftp", tmp_path / "sftp", *port))
+    def make() -> Server:
+        started.append(start("sftp_server.py", "sftp", tmp_path / "sftp", port))
         return started[-1]
 
     yield make

@@ -83,6 +83,9 @@ class Late(AsyncFileSystem):  # type: ignore[misc]
     protocol = "late"
     store: ClassVar[dict[str, bytes]] = {}
     minds = True
+    steps = 10
+    begun: ClassVar[threading.Event] = threading.Event()
+    ended: ClassVar[threading.Event] = threading.Event()
 
     async def _info(self, path: str, **kwargs: Any) -> dict[str, Any]:
         if path in self.store:
@@ -91,14 +94,18 @@ class Late(AsyncFileSystem):  # type: ignore[misc]
 
     async def _put_file(self, lpath: str, rpath: str, callback: Any = None, **kwargs: Any) -> None:
         data = Path(lpath).read_bytes()
-        for done in range(1, 11):
-            await asyncio.sleep(0.05)
-            try:
-                callback.absolute_update(done)
-            except Exception:
-                if self.minds:
-                    raise
-        self.store[rpath] = data
+        try:
+            for done in range(1, self.steps + 1):
+                await asyncio.sleep(0.05)
+                self.begun.set()
+                try:
+                    callback.absolute_update(done)
+                except Exception:
+                    if self.minds:
+                        raise
+            self.store[rpath] = data
+        finally:
+            self.ended.set()
 
     async def _cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **kwargs: Any
@@ -163,17 +170,24 @@ def test_errors_that_are_numbers_alone_are_understood(made: Callable[..., FileSy
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX systems")
 def test_an_upload_does_not_go_on_behind_the_back_of_who_stopped_it(
-    made: Callable[..., FileSystem], tmp_path: Path
+    made: Callable[..., FileSystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = made(Late)
     Late.store["a/b"] = b"old"
     (tmp_path / "new").write_bytes(b"new")
+    monkeypatch.setattr(Late, "steps", 2000)  # a hundred seconds
     main = threading.get_ident()
-    timer = threading.Timer(0.2, lambda: signal.pthread_kill(main, signal.SIGINT))
-    timer.start()
+    Late.begun.clear()
+    Late.ended.clear()
+
+    def interrupt() -> None:
+        Late.begun.wait(60)
+        signal.pthread_kill(main, signal.SIGINT)
+
     with pytest.raises(KeyboardInterrupt):
+        threading.Thread(target=interrupt).start()
         late.copy_to(tmp_path / "new", "late://a/b")
-    time.sleep(1)
+    assert Late.ended.wait(120)
     assert Late.store["a/b"] == b"old"
 
 

@@ -156,7 +156,7 @@ class Worker:
 
 if __name__ == "__main__":
     done = do_blocks(
-        Work("CHIP", Worker, ()), [0, 60, 60], 2, Kernel(),
+        Work("CHIP", Worker, ()), [0, 600, 600], 2, Kernel(),
         on_tick=lambda n: None, should_stop=lambda: False,
     )
     print(next(done), flush=True)
@@ -169,7 +169,7 @@ if __name__ == "__main__":
     worker = int(parent.stdout.readline())
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while _runs(worker) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(worker)

@@ -19,6 +19,7 @@ from rv_pipeline.cli._progress import PlainProgress, amount, seconds
 from rv_core import Kernel, Progress
 from rv_pipeline import Experiment
 
+FOR_EVER = "10000000"  # steps that take hours
 FILE = """
 from rv_pipeline import *
 
@@ -125,21 +126,32 @@ def test_pure_data_costs_no_numpy() -> None:
 def test_ctrl_c_while_training_leaves_a_state_to_go_on_from(
     file: str, tmp_path: Path, site: Path
 ) -> None:
-    command = [sys.executable, "-m", "rv_plugins", "run", file, "-f", "one", "-a", "steps", "4000"]
+    command = [
+        sys.executable,
+        "-m",
+        "rv_plugins",
+        "run",
+        file,
+        "-f",
+        "one",
+        "-a",
+        "steps",
+        FOR_EVER,
+    ]
     environment = {**os.environ, "PYTHONPATH": str(site)}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     checkpoint = tmp_path / "out/train/one/checkpoint.json"
     while not checkpoint.exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
     assert "Traceback" not in said
     assert not (tmp_path / "out/train/one/_done.json").exists()
     assert not (tmp_path / "out/train/one/_lock.json").exists()
     (plan,) = call(
-        run, file, "-n", "-f", "one", "-a", "steps", "4000", "train"
+        run, file, "-n", "-f", "one", "-a", "steps", FOR_EVER, "train"
     ).stdout.splitlines()[1:]
     assert "the last run was cut short" in plan
 

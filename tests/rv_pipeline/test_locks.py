@@ -171,11 +171,14 @@ def test_what_was_stopped_under_other_options_starts_afresh(
     assert trained["report"]["resumed_at"] == 0
 
 
+# Killed after so many seconds of its own: those on the wall depend on what else the machine does.
 KILLED = """
-import sys
+import signal, sys
 from rv_core import Kernel
 from rv_pipeline import load_experiments, run
-run(load_experiments(sys.argv[1]), kernel=Kernel())
+experiments, kernel = load_experiments(sys.argv[1]), Kernel()
+signal.setitimer(signal.ITIMER_PROF, float(sys.argv[2]))
+run(experiments, kernel=kernel)
 """
 
 
@@ -198,20 +201,15 @@ def test_a_run_that_is_killed_anywhere_ends_the_same_when_run_again(
           validation: [{{id: south, raster: data/south.tif, labels: data/south.geojson}}]
     """)
     environment = {**os.environ, "PYTHONPATH": str(site)}
+    command = [sys.executable, "-c", KILLED, str(file)]
     generator = random.Random(4)
-    kills = 0
-    for attempt in range(60):
-        process = subprocess.Popen([sys.executable, "-c", KILLED, str(file)], env=environment)
-        try:
-            code = process.wait(generator.uniform(0.7, 1.6 + 0.1 * attempt))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            kills += 1
-            continue
-        assert code == 0
-        break
-    assert kills > 0
+    codes = []
+    while 0 not in codes:
+        most = generator.uniform(0.05, 0.6 + 0.1 * len(codes)) if len(codes) < 9 else 0  # no limit
+        done = subprocess.run([*command, str(most)], env=environment, check=False)
+        codes.append(done.returncode)
+        assert done.returncode in (0, -signal.SIGPROF)
+    assert -signal.SIGPROF in codes
     for name in ("train/roofs/model.json", "predict/roofs/south.geojson", "eval/roofs/eval.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "calm" / name).read_bytes()
     left = {p.name for p in (tmp_path / "out").rglob("*") if p.name.startswith((".", "_"))}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,7 +49,7 @@ def in_two_processes(folder: Path, *blocks: str) -> subprocess.CompletedProcess[
     script.write_text(SCRIPT)
     command = [sys.executable, str(script), *blocks]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, capture_output=True, text=True, timeout=300, check=False
     )
 
 
@@ -102,7 +102,7 @@ def test_ctrl_c_does_not_reach_a_worker_that_is_just_starting(tmp_path: Path) ->
     script = tmp_path / "script.py"
     script.write_text(CTRL_C)
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False
     )
     assert (done.stdout.split(), done.stderr) == (["a", "b"], "")
 
@@ -142,13 +142,26 @@ def test_a_second_ctrl_c_ends_workers_that_do_not_listen(tmp_path: Path) -> None
     while len(pids := [int(p.name[3:]) for p in tmp_path.glob("up-*")]) < 2:
         assert process.poll() is None
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
     try:
-        assert process.wait(timeout=30) == 130
+        process.send_signal(signal.SIGINT)
+        for _ in range(4):  # two that come too soon after each other are one
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=30)
+                break
+        assert process.poll() == 130
     finally:
         process.kill()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    end = time.monotonic() + 60
+    while left := [pid for pid in pids if _runs(pid)]:
+        assert time.monotonic() < end, f"{left} are left"
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"

@@ -241,7 +241,7 @@ def test_a_process_killed_in_mid_write_leaves_the_old_file(
             stream.write(b"new" * 1_000_000)
             stream.flush()
             print("written", flush=True)
-            time.sleep(60)
+            time.sleep(600)
     """
     with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code), f"{tmp_path}/a"], stdout=subprocess.PIPE
