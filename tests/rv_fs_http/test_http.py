@@ -140,7 +140,7 @@ def test_what_others_log_of_their_requests_stays_as_it_is(
 
     http.read_bytes(url)
     with caplog.at_level(logging.DEBUG):
-        requests.get(f"{url}?page=2", timeout=5)
+        requests.get(f"{url}?page=2", timeout=60)
     assert "?page=2" in caplog.text
 
 
@@ -281,17 +281,21 @@ def test_a_forked_process_has_connections_of_its_own(http: HttpFileSystem, serve
     assert http.read_bytes(uri) == BODY
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="measures as Linux does")
 def test_memory_does_not_grow_with_the_file(server: Any, tmp_path: Path) -> None:
     (server.files / "huge").touch()
     os.truncate(server.files / "huge", 100 * 2**20)
     code = """
-        import resource, sys
+        import re, sys
+        from pathlib import Path
         from rv_fs_http import HttpFileSystem
+        def peak():  # what resource tells begins with the peak of the process that started this one
+            return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
         fs = HttpFileSystem()
         fs.info(sys.argv[1])
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = peak()
         fs.copy_from(sys.argv[1], sys.argv[2])
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+        print((peak() - before) // 1024)
     """
     done = subprocess.run(
         [

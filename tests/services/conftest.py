@@ -10,7 +10,6 @@ import ctypes
 import grp
 import os
 import pwd
-import random
 import shutil
 import signal
 import socket
@@ -18,8 +17,8 @@ import string
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -30,7 +29,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
 # Nothing of ours: these servers are the system's, and so is their Python.
 ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8"}
 USER = pwd.getpwuid(os.geteuid()).pw_name
-START_SECONDS = 60
+START_SECONDS = 300
 
 
 class Settings(string.Template):
@@ -39,18 +38,6 @@ class Settings(string.Template):
 
 def fill_in(name: str, **values: object) -> str:
     return Settings((HERE / name).read_text()).substitute(values)
-
-
-def free_ports(count: int) -> list[int]:
-    """Not among those that the system gives to connections: one of these may be taken before the
-    server starts."""
-    found: list[int] = []
-    while len(found) < count:
-        port = random.randint(10_000, 30_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-    return found
 
 
 def need(*programs: str) -> None:
@@ -104,7 +91,7 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -155,12 +142,14 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+def nginx(
+    tmp_path_factory: pytest.TempPathFactory, reserve_port: Callable[[], int]
+) -> Iterator[Nginx]:
     need("nginx")
     place = tmp_path_factory.mktemp("nginx")
     files = place / "files"
     files.mkdir()
-    [port] = free_ports(1)
+    port = reserve_port()
     server = Nginx(port, files, [place / "access.log", place / "error.log"])
     (place / "users").write_text(f"{server.user}:{{PLAIN}}{server.password}\n")
     group = grp.getgrgid(os.getegid()).gr_name
@@ -190,7 +179,9 @@ class Swift:
 
 
 @pytest.fixture(scope="session")
-def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
+def swift(
+    tmp_path_factory: pytest.TempPathFactory, reserve_port: Callable[[], int]
+) -> Iterator[Swift]:
     need("memcached", *(f"swift-{k}-server" for k in ("proxy", "account", "container", "object")))
     place = tmp_path_factory.mktemp("swift")
     need_attributes(place)
@@ -199,7 +190,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swift]:
         (devices / disk).mkdir(parents=True)
     etc.mkdir()
     kinds = ("account", "container", "object")
-    *ports, port, cache_port = free_ports(5)
+    *ports, port, cache_port = (reserve_port() for _ in range(5))
     server = Swift(port, [place / f"{kind}.log" for kind in (*kinds, "proxy")])
     (etc / "swift.conf").write_text(fill_in("swift/swift.conf"))
     common = {"user": USER, "etc": etc, "devices": devices}

@@ -210,4 +210,4 @@ def test_a_server_that_stays_busy_is_an_error_in_time(nginx):
     began = time.monotonic()
     with pytest.raises(TransferError):
         HttpFileSystem().read_bytes(f"{nginx.url}/busy/file")
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 120

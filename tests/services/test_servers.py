@@ -16,28 +16,29 @@ DATA = bytes(range(256)) * 4096
 def test_nginx_serves_ranges_and_tells_versions_apart(nginx):
     nginx.put("a b#1.bin", DATA)
     url = f"{nginx.url}/plain/a%20b%231.bin"
-    whole = requests.get(url, timeout=5)
+    whole = requests.get(url, timeout=60)
     assert whole.content == DATA
-    part = requests.get(url, headers={"Range": "bytes=5-9"}, timeout=5)
+    part = requests.get(url, headers={"Range": "bytes=5-9"}, timeout=60)
     assert (part.status_code, part.content) == (206, DATA[5:10])
     nginx.put("a b#1.bin", DATA[::-1])
     headers = {"Range": "bytes=5-9", "If-Range": whole.headers["ETag"]}
-    assert requests.get(url, headers=headers, timeout=5).content == DATA[::-1]
+    assert requests.get(url, headers=headers, timeout=60).content == DATA[::-1]
 
 
 def test_nginx_lists_compresses_and_guards_where_it_is_told_to(nginx):
     nginx.put("folder/x.txt", b"text" * 1000)
     nginx.put("folder/x.txt.gz", gzip.compress(b"text" * 1000))
-    names = [found["name"] for found in requests.get(f"{nginx.url}/json/folder/", timeout=5).json()]
+    listed = requests.get(f"{nginx.url}/json/folder/", timeout=60).json()
+    names = [found["name"] for found in listed]
     assert names == ["x.txt", "x.txt.gz"]
-    assert '<a href="x.txt">' in requests.get(f"{nginx.url}/html/folder/", timeout=5).text
-    assert requests.get(f"{nginx.url}/plain/folder/", timeout=5).status_code == 403
+    assert '<a href="x.txt">' in requests.get(f"{nginx.url}/html/folder/", timeout=60).text
+    assert requests.get(f"{nginx.url}/plain/folder/", timeout=60).status_code == 403
     plain = {"Accept-Encoding": "identity"}
-    forced = requests.get(f"{nginx.url}/forced-gzip/folder/x.txt", headers=plain, timeout=5)
+    forced = requests.get(f"{nginx.url}/forced-gzip/folder/x.txt", headers=plain, timeout=60)
     assert forced.headers["Content-Encoding"] == "gzip"
     secret = f"{nginx.url}/secret/folder/x.txt"
-    assert requests.get(secret, timeout=5).status_code == 401
-    assert requests.get(secret, auth=(nginx.user, nginx.password), timeout=5).ok
+    assert requests.get(secret, timeout=60).status_code == 401
+    assert requests.get(secret, auth=(nginx.user, nginx.password), timeout=60).ok
 
 
 def client(server, key: str, secret: str):
