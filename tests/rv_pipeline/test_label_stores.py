@@ -231,7 +231,9 @@ def test_boxes_come_back_to_the_thousandth_of_a_pixel(
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     chip=st.tuples(st.integers(-50, 100), st.integers(-50, 70)),

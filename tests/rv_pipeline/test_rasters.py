@@ -104,7 +104,9 @@ def test_pixels_come_as_they_are_in_the_file(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     st.tuples(st.integers(-40, 110), st.integers(-40, 90), st.integers(1, 60), st.integers(1, 60))
