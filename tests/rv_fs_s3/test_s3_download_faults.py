@@ -13,6 +13,7 @@ from rv_core.transfers import Retries
 
 from rv_fs_s3 import S3FileSystem
 
+PAGE = 200  # keys of a listing, as moto is told
 USUAL = f"[copy-{Drip(1)}]"
 
 DOWNLOAD = """
@@ -27,6 +28,7 @@ class TestS3Downloads(DownloadFaults):
     secrets = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
     decodes = False  # what an object's Content-Encoding says is the business of who reads it
     has_checksums = True
+    many = 2 * PAGE + 1
 
     def is_listing(self, request: Request) -> bool:
         return "list-type=2" in request.path
