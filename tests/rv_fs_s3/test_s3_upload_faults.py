@@ -330,7 +330,7 @@ class AtWork(Fault):
 def test_a_server_that_takes_its_time_to_join_the_parts_is_given_it(
     uploads: Uploads, proxy: FaultProxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(events, "_ANSWER_SECONDS", 1.0)  # for an answer that is no white space
+    monkeypatch.setattr(events, "_ANSWER_SECONDS", 3.0)  # for an answer that is no white space
     at_work = proxy.fail(AtWork(4), times=None, method="POST", path="uploadId")
     uploads.arrives(IN_PARTS, "copy")
     assert at_work.hits == 1
@@ -643,9 +643,9 @@ def test_a_stream_that_is_forgotten_is_dropped_at_once(uploads: Uploads) -> None
 
 @slow
 def test_a_server_that_is_gone_for_good_is_told_in_time(
-    uploads: Uploads, faulty: S3FileSystem, proxy: FaultProxy
+    uploads: Uploads, tired: S3FileSystem, proxy: FaultProxy
 ) -> None:
-    uploads.fs = faulty  # with the usual patience
+    """Though it does not hear either that the parts are to be dropped."""
     proxy.fail(StallUpload(0, 3600), times=None, after=1, method="PUT")
     proxy.fail(Stall(0, 3600), times=None, method="DELETE")
     assert isinstance(uploads.fails(IN_PARTS, "copy"), TransferError)
