@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from rv_core.testing import DownloadFaults, Drip, FaultProxy, only
+from rv_core.transfers import Retries
 
 from rv_fs_http import HttpFileSystem
 
@@ -30,8 +31,10 @@ class TestDownloads(DownloadFaults):
     way = "json"
 
     @pytest.fixture
-    def fs(self) -> HttpFileSystem:
-        return HttpFileSystem()
+    def fs(self, request: pytest.FixtureRequest) -> HttpFileSystem:
+        """With its usual limits; where each of six attempts is soon over, so are the waits."""
+        soon = "never_gets" in request.node.name
+        return HttpFileSystem(retries=Retries(max_wait=0.3) if soon else None)
 
     @pytest.fixture
     def root(self, proxy: FaultProxy) -> str:
