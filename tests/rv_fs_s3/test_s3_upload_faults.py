@@ -54,7 +54,7 @@ AT_ONCE, IN_PARTS = 6 * MIB, 11 * MIB
 LARGE = 33 * MIB  # goes in parts without `_small_parts`
 SECRETS = ("notASecretOfAnyone", "notATokenOfAnyone", "AKTESTTESTTEST", "Signature=")
 slow = pytest.mark.slow
-MOST_SECONDS = 120  # what is not over then hangs
+MOST_SECONDS = 60  # what is not over then hangs
 
 UPLOAD = """
 import sys

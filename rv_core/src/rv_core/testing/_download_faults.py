@@ -65,7 +65,8 @@ class DownloadFaults(FaultScene):
     that reaches the server through it; ``root``, the URI of a fresh folder there; ``put(name,
     data)``, which makes a file, or a new version of it with another etag, from behind and returns
     its URI; ``command(uri, path)``, the arguments of a process that downloads a file. Each case
-    ends as the whole file, or as a clean error that leaves the old file alone, within two minutes.
+    ends as the whole file, or as a clean error that leaves the old file alone, within 30 s
+    (60 s where the machine is busy).
     """
 
     resumes: ClassVar[bool] = True
