@@ -173,14 +173,19 @@ def known_plugins(session: nox.Session) -> None:
 
 
 def known_plugins_text() -> str:
-    known: dict[str, str] = {}
+    known: dict[str, dict[str, str]] = {}
     for package in PACKAGES:
         found = project(package)["project"]
-        for group, keys in found.get("entry-points", {}).items():
-            if group.startswith("rv."):
-                known |= dict.fromkeys(keys, found["name"])
-        for file in (ROOT / package / "src").glob("*/model_defaults.json"):
-            known |= dict.fromkeys(json.loads(file.read_text()), found["name"])
+        keys = {
+            group.split(".")[1]: list(keys)
+            for group, keys in found.get("entry-points", {}).items()
+            if group.startswith("rv.")
+        }
+        if "model_defaults" in keys:  # its entry points name backends, its files the models
+            files = (ROOT / package / "src").glob("*/model_defaults.json")
+            keys["model_defaults"] = [key for file in files for key in json.loads(file.read_text())]
+        for kind, names in keys.items():
+            known.setdefault(kind, {}).update(dict.fromkeys(names, found["name"]))
     return json.dumps(known, indent=2, sort_keys=True) + "\n"
 
 

@@ -284,6 +284,17 @@ def test_an_unknown_first_party_key_gives_the_line_that_installs_it(tmp_path):
     assert "pip install rv-backend-keras" in caught.value.hint
 
 
+def test_hints_name_keys_of_the_same_kind_only(tmp_path):
+    kernel = Kernel(path=[tmp_path])
+    for key in ("OBJECT_DETECTION", "OBJECT_DETECTON"):  # a task's
+        with pytest.raises(rv.UnknownKeyError) as caught:
+            kernel.backend(key)
+        assert caught.value.hint == "installed: none"
+    with pytest.raises(rv.UnknownKeyError) as caught:
+        kernel.backend("KERAS_CLASIFICATION")
+    assert "'KERAS_CLASSIFICATION'? (pip install rv-backend-keras)" in caught.value.hint
+
+
 def test_the_same_distribution_twice_on_the_path_is_no_conflict(memory_plugin, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     memory_plugin("acme-mem", "mem", folder=first)

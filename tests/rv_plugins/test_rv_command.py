@@ -341,11 +341,9 @@ def test_wrong_usage_has_code_2(rv: Rv, plugins: None) -> None:
 def test_unknown_commands_of_ours_come_with_the_install_line(rv: Rv) -> None:
     from rv_core._resolution import known_plugins
 
-    if "run" not in known_plugins():
-        pytest.skip("no package of this repository adds commands yet")
-    off = {"RV_DISABLE_PLUGINS": known_plugins()["run"]}
-    said = rv("run", **off).stderr
-    assert known_plugins()["run"] in said
+    brings_run = known_plugins()["commands"]["run"]
+    said = rv("run", RV_DISABLE_PLUGINS=brings_run).stderr
+    assert brings_run in said
 
 
 def test_debug_adds_the_traceback(rv: Rv, plugins: None) -> None:

@@ -6,7 +6,7 @@ import threading
 
 from rv_core._discovery import BROKEN
 from rv_core._kernel import Kernel
-from rv_core._resolution import unknown
+from rv_core._resolution import ANY_KIND, unknown
 
 _lock = threading.Lock()
 _kernel: Kernel | None = None
@@ -27,6 +27,7 @@ def installed_key(name: str) -> str:
     if kernel.has_key(name):
         return name
     broken = [p for p in kernel.plugins() if p.status == BROKEN]
-    error = unknown("key", name, sorted({k for kind in kernel.kinds() for k in kernel.keys(kind)}))
+    installed = sorted({k for kind in kernel.kinds() for k in kernel.keys(kind)})
+    error = unknown(ANY_KIND, name, installed)
     notes = "".join(f"; broken: {p.distribution} {p.version}" for p in broken)
     raise AttributeError(f"{error} ({error.hint}{notes})", name=name)

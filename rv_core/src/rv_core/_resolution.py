@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
+from typing import Final
 
 import attrs
 
@@ -37,6 +38,9 @@ from rv_core._errors import (
 from rv_core.hookspecs import CONTRACT_VERSIONS, FALLBACK_KEY
 
 Outcome = Callable[[Claim], PluginError | bool]
+
+ANY_KIND: Final = "key"
+"""What `unknown` takes for the kind of a key that may be of any."""
 
 
 @attrs.frozen(eq=False)
@@ -175,15 +179,18 @@ class Index:
         for claim in self.candidates(kind, FALLBACK_KEY):
             if by := self.disabled.get(claim.distribution):
                 return f"{claim.distribution}, which serves others, is disabled by {by}"
-        return f"many others: pip install {known_plugins()[FALLBACK_KEY]}"
+        return f"many others: pip install {known_plugins()[kind][FALLBACK_KEY]}"
 
 
 def unknown(
     kind: str, key: str, installed: Iterable[str], also: str = "", others: str = ""
 ) -> UnknownKeyError:
-    """The error for a key nobody serves: close matches, what there is, and what to install."""
+    """The error for a key nobody serves: close matches of the same kind, what there is, and what
+    to install. ``kind``: that of a plugin, or `ANY_KIND`."""
     installed = [name for name in installed if name != FALLBACK_KEY]
-    first_party = known_plugins()
+    known = known_plugins()
+    kinds = known if kind == ANY_KIND else [kind]
+    first_party = {name: by for each in kinds for name, by in known.get(each, {}).items()}
     hints = []
     if key in first_party:
         hints.append(f"pip install {first_party[key]}")
@@ -200,10 +207,11 @@ def unknown(
 
 
 @cache
-def known_plugins() -> Mapping[str, str]:
-    """First-party keys and the distribution that brings each, for install hints."""
+def known_plugins() -> Mapping[str, Mapping[str, str]]:
+    """Of each kind the first-party keys and the distribution that brings each, for install
+    hints."""
     text = resources.files("rv_core").joinpath("known_plugins.json").read_text("utf-8")
-    found: dict[str, str] = json.loads(text)
+    found: dict[str, dict[str, str]] = json.loads(text)
     return found
 
 
