@@ -98,10 +98,14 @@ def test_a_scene_with_an_error_is_shown_with_its_message_and_the_others_go_on(
     assert Path("look/short/south.png").exists()
 
 
-def test_a_missing_raster_is_an_error_of_its_scene(file: str, tmp_path: Path) -> None:
+def test_a_missing_raster_is_an_error_of_its_scene_and_said_once(
+    file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "data" / "south.tif").unlink()
     result = call(file)
     assert result.exit_code == 1
+    assert result.output.count("there is no such file") == 1
+    assert caplog.text == ""  # the table says it
     assert "there is no such file" in Path("preview/short/preview.html").read_text("utf-8")
 
 

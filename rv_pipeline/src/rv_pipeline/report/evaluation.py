@@ -66,6 +66,7 @@ class EvaluationReport:
             try:
                 self._views.append(self._compared(evaluated))
             except Exception as error:  # noqa: BLE001  # a report is no reason for EVAL to fail
+                logger.warning("scene %r is not drawn: %s", evaluated.id, error)
                 self._views.append(failed(evaluated.id, error))
         if evaluated.id in self._with_chips:
             self._chips += self._examples(evaluated.scene, "validation", len(self._with_chips))

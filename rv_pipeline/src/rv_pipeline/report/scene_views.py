@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
     Labels = Callable[[Sequence[Window]], Sequence[Label | None]]
 
-logger = logging.getLogger(__name__)
 
 MAX_SCENES: Final = 40
 """Scenes that one page shows, at most."""
@@ -134,7 +132,6 @@ def comparison(
 
 def failed(scene_id: str, error: Exception, picture: Picture | None = None) -> SceneView:
     """What stands for a scene that cannot be shown: the message."""
-    logger.warning("scene %r is not drawn: %s", scene_id, error)
     message = error.message if isinstance(error, RVError) else f"{type(error).__name__}: {error}"
     hint = error.hint or "" if isinstance(error, RVError) else ""
     layers = (Layer("Image", None),) if picture is not None else ()
