@@ -36,6 +36,7 @@ def scattered(count: int, seed: int = 0, largest: float = 60) -> SceneBoxes:
 
 def chooser(found: SceneBoxes, aoi: NDArray[Any] = NOWHERE, **more: Any) -> Chooser:
     options = {"size": 100, "ioa_thresh": 0.8, "neg_ioa_thresh": 0.2, **more}
+    options.setdefault("holds_data", lambda windows: np.ones(len(windows), np.bool_))
     return Chooser(found, EXTENT, aoi, scene_id="park", **options)
 
 

@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from rv_core import ConfigError, DataError, Window
 from rv_pipeline import windows
@@ -71,10 +72,25 @@ def test_windows_are_drawn_until_there_are_enough() -> None:
     def left(some: Sequence[Window]) -> list[Window]:
         return [w for w in some if w.col_off < 10]
 
-    found = windows.draw(EXTENT, 30, 40, np.random.default_rng(0), left)
+    def even(some: Sequence[Window]) -> NDArray[np.bool_]:
+        return np.array([w.row_off % 2 == 0 for w in some])
+
+    found = windows.draw(EXTENT, 30, 40, np.random.default_rng(0), left, even)
     assert len(found) == 40
-    assert all(w.col_off < 10 for w in found)
-    assert windows.draw(EXTENT, 30, 40, np.random.default_rng(0), lambda _: []) == []
+    assert all(w.col_off < 10 and w.row_off % 2 == 0 for w in found)
+    assert windows.draw(EXTENT, 30, 40, np.random.default_rng(0), lambda _: [], even) == []
+
+
+def test_of_windows_no_more_are_looked_at_than_it_takes() -> None:
+    asked: list[int] = []
+
+    def every_third(some: Sequence[Window]) -> NDArray[np.bool_]:
+        asked.extend(w.col_off for w in some)
+        return np.array([w.col_off % 3 == 0 for w in some])
+
+    row = [Window(col, 0, 1, 1) for col in range(100)]
+    assert windows.first(4, iter(row), every_third) == row[0:12:3]
+    assert asked == list(range(10))
 
 
 def coordinate(limit: float) -> st.SearchStrategy[float]:

@@ -124,6 +124,14 @@ class Scene:
 
         return inside(windows, self.aoi, self.extent)
 
+    def holds_data(self, windows: Sequence[Window]) -> NDArray[np.bool_]:
+        """Which of the windows [N] have a pixel with data in them. Raises `DataError` for a raster
+        that is damaged there."""
+        from rv_pipeline.rasters import holds_data
+        from rv_pipeline.windows import bounds
+
+        return holds_data(self.raster, bounds(windows))
+
 
 @contextmanager
 def open_scene(

@@ -6,7 +6,7 @@ Pixel coordinates are (x, y) = (column, row), whole numbers at the pixels' upper
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
+from itertools import compress, islice
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from affine import Affine
     from numpy.typing import NDArray
 
-_DRAWS: Final = 20  # windows that are drawn, at most, for each random one
+Good = Callable[[Sequence[Window]], "NDArray[np.bool_]"]
+"""Which of some windows [N] will do."""
+
+DRAWS: Final = 20
+"""Windows that are looked at, at most, for each random one that is wanted."""
 
 
 def grid(extent: Window, size: int, stride: int | None = None) -> list[Window]:
@@ -87,14 +91,25 @@ def draw(
     count: int,
     generator: np.random.Generator,
     usable: Callable[[Sequence[Window]], Iterable[Window]],
+    good: Good,
 ) -> list[Window]:
-    """So many windows that `random` draws and ``usable`` lets through; fewer, where too few of
-    twenty times as many are."""
+    """So many windows that `random` draws, ``usable`` lets through and are ``good``; fewer, where
+    too few of twenty times as many are."""
     found: list[Window] = []
-    for _ in range(_DRAWS):
-        found += islice(usable(random(extent, size, count, generator)), count - len(found))
+    for _ in range(DRAWS):
+        drawn = random(extent, size, count, generator)
+        found += first(count - len(found), usable(drawn), good)
         if len(found) == count:
             break
+    return found
+
+
+def first(count: int, windows: Iterable[Window], good: Good) -> list[Window]:
+    """The first so many that are ``good``, which is asked of no more of them than it takes."""
+    found: list[Window] = []
+    rest = iter(windows)
+    while some := list(islice(rest, count - len(found))):
+        found += compress(some, good(some).tolist())
     return found
 
 

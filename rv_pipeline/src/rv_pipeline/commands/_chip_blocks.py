@@ -173,13 +173,13 @@ class Cutter:
                     raise InterruptedRunError(
                         "CHIP was stopped", hint="the next run starts it over"
                     )
-                if nodata is not None and nodata.all():
+                label = _without(nodata, truth)
+                if label is None:
                     continue
                 if writer is None:
                     writer = self._backend.chip_writer(
                         self._chips_uri, block.split, block.shard, self._spec
                     )
-                label = _without(nodata, truth)
                 sample = ChipSample(pixels, label, window, block.scene.id, nodata)
                 if block.split == "train":
                     sample = augment(sample, self._augmentors, self._task.chip.seed)
@@ -206,13 +206,18 @@ class Cutter:
         return self._current[1]
 
 
-def _without(nodata: NDArray[np.bool_] | None, label: Label) -> Label:
-    """The label with the pixels that hold no data unlabelled."""
-    if nodata is None or not isinstance(label, PixelLabels) or label.mask is None:
+def _without(nodata: NDArray[np.bool_] | None, label: Label) -> Label | None:
+    """The label with the pixels that hold no data unlabelled; ``None`` if nothing is left."""
+    if nodata is None:
+        return label
+    if nodata.all():
+        return None
+    if not isinstance(label, PixelLabels) or label.mask is None:
         return label
     import numpy as np
 
-    return PixelLabels(np.where(nodata, np.uint8(UNLABELLED), label.mask))
+    mask = np.where(nodata, np.uint8(UNLABELLED), label.mask)
+    return PixelLabels(mask) if (mask != UNLABELLED).any() else None
 
 
 def _item_size(dtype: str) -> int:

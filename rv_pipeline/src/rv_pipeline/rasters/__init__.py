@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rv_pipeline.rasters._coverage import holds_data
     from rv_pipeline.rasters._gdal import gdal_session
     from rv_pipeline.rasters.source import RasterSource
     from rv_pipeline.rasters.transformers import Transformer, make_transformer
 
-__all__ = ["RasterSource", "Transformer", "gdal_session", "make_transformer"]
+__all__ = ["RasterSource", "Transformer", "gdal_session", "holds_data", "make_transformer"]
 
 _HOMES = {
     "RasterSource": "source",
     "Transformer": "transformers",
     "gdal_session": "_gdal",
+    "holds_data": "_coverage",
     "make_transformer": "transformers",
 }
 

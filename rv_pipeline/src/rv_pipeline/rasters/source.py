@@ -127,6 +127,13 @@ class RasterSource:
         return dtype, bands
 
     @property
+    def may_lack_data(self) -> bool:
+        """Whether some of its pixels may be without data: what the headers say."""
+        maskless = all(file.mask == "none" for file in self.files)
+        gapless = len(self.files) == 1 and not self.grid.is_resampled
+        return not (maskless and gapless) or self.raw_dtype.kind == "f"
+
+    @property
     def extent(self) -> Window:
         """The window of the whole raster."""
         return Window(0, 0, self.width, self.height)

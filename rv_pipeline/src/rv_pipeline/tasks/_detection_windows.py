@@ -21,7 +21,7 @@ import shapely
 from rv_core import BoxLabels, Window
 from rv_pipeline import boxes as geometry
 from rv_pipeline.evaluation.detection import SCORE_ROUNDING
-from rv_pipeline.windows import inside, slide
+from rv_pipeline.windows import DRAWS, Good, first, inside, slide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,14 +51,17 @@ class SceneBoxes:
     def of(cls, features: Features, extent: Window) -> SceneBoxes:
         """The boxes around polygons; those that only touch the scene are left out."""
         found = geometry.clip(geometry.of_geometries(features.geometries), extent)
-        there = geometry.areas(found) > 0
-        return cls(found[there], np.asarray(features.class_ids, np.int64)[there])
+        return cls(found, np.asarray(features.class_ids, np.int64)).only(geometry.areas(found) > 0)
+
+    def only(self, good: NDArray[np.bool_]) -> SceneBoxes:
+        """Some of them."""
+        scores = None if self.scores is None else self.scores[good]
+        return SceneBoxes(self.boxes[good], self.class_ids[good], scores)
 
     def of_score(self, threshold: float) -> SceneBoxes:
         """The predicted ones of at least this score."""
         assert self.scores is not None
-        good = self.scores >= threshold - SCORE_ROUNDING
-        return SceneBoxes(self.boxes[good], self.class_ids[good], self.scores[good])
+        return self.only(self.scores >= threshold - SCORE_ROUNDING)
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -96,7 +99,8 @@ def box_labels(
 @attrs.frozen(eq=False)
 class Chooser:
     """Chooses the windows of a scene. ``aoi``: polygons [N] in pixel coordinates that windows lie
-    inside of, what is beyond the scene not counting; none: everywhere is good."""
+    inside of, what is beyond the scene not counting; none: everywhere is good. ``holds_data``:
+    which windows [N] have a pixel with data in them."""
 
     labels: SceneBoxes
     extent: Window
@@ -105,6 +109,7 @@ class Chooser:
     ioa_thresh: float
     neg_ioa_thresh: float
     scene_id: str
+    holds_data: Good
 
     def usable(self, windows: Sequence[Window]) -> list[Window]:
         """Those inside the area of interest that are positive, or negative without doubt."""
@@ -165,10 +170,12 @@ class Chooser:
         return self.usable(found)
 
     def negatives(self, count: int, generator: np.random.Generator) -> list[Window]:
-        """So many different windows, anywhere in the area of interest, that are negative.
+        """So many different windows, anywhere in the area of interest, that are negative and hold
+        data.
 
         First places at random, a bounded number of them; where they do not do, as in a crowd, all
-        places of a fine grid. Says in a warning how many are missing where there is no room.
+        places of a fine grid, of which a bounded number is looked at for data. Says in a warning
+        how many are missing where there is no room.
         """
         found: dict[Window, None] = {}
         right, bottom = _ends(self.extent)
@@ -183,22 +190,28 @@ class Chooser:
             if len(found) >= count:
                 break
             at = generator.integers(low, high, (4 * (count - len(found)), 2), endpoint=True)
-            found.update(dict.fromkeys(self._negative_of(at)))
+            self._add(found, count, self._negative_of(at))
         if len(found) < count:
             room = float(np.prod((high - low + 1).astype(np.float64)))
             step = max(1, self.size // 8, int(np.ceil((room / _MAX_PLACES) ** 0.5)))
             places = slide(self.extent, self.size, step)
             at = np.array([(w.row_off, w.col_off) for w in places])
-            found.update(dict.fromkeys(self._negative_of(generator.permutation(at))))
+            places = self._negative_of(generator.permutation(at))
+            self._add(found, count, places[: DRAWS * count])
         if len(found) < count:
             logger.warning(
                 "scene %r has room for %d negative chips of the %d that were asked for: its "
-                "labels and its area of interest leave no more",
+                "labels, its area of interest and its pixels without data leave no more",
                 self.scene_id,
                 len(found),
                 count,
             )
         return list(found)[:count]
+
+    def _add(self, found: dict[Window, None], count: int, windows: Sequence[Window]) -> None:
+        """Add as many of the windows with data as it takes to have ``count`` different ones."""
+        fresh = [window for window in dict.fromkeys(windows) if window not in found]
+        found.update(dict.fromkeys(first(count - len(found), fresh, self.holds_data)))
 
     def _negative_of(self, at: NDArray[np.int64]) -> list[Window]:
         windows = [Window(col, row, self.size, self.size) for row, col in at.tolist()]

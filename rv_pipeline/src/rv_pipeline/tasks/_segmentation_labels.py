@@ -98,7 +98,8 @@ class Chooser:
                 if touches and self._survives(window) and self.truth.has_labels(window):
                     yield window
 
-        return draw(scene.extent, size, self.options.chips_per_scene, generator, usable)
+        count = self.options.chips_per_scene
+        return draw(scene.extent, size, count, generator, usable, scene.holds_data)
 
     def _survives(self, window: Window) -> bool:
         if not self.targets:

@@ -66,7 +66,7 @@ class ChipClassification(Task):
                     if class_id != NO_CLASS:
                         yield window
 
-            return draw(scene.extent, size, count, drawing, classed)
+            return draw(scene.extent, size, count, drawing, classed, scene.holds_data)
         return grid(scene.extent, size, self.chip.stride if split == "train" else None)
 
     def label(self, scene: Scene, windows: Sequence[Window]) -> Sequence[Label | None]:

@@ -32,7 +32,7 @@ from rv_pipeline.tasks.task import (
     Task,
     check_labels_are_vectors,
 )
-from rv_pipeline.windows import slide
+from rv_pipeline.windows import Good, first, slide
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -94,16 +94,17 @@ class ObjectDetection(Task):
             options.ioa_thresh,
             options.neg_ioa_thresh,
             scene.id,
+            scene.holds_data,
         )
         draw = generator(options.seed, scene.id)
         if split != "train" or options.windows == "sliding":
             found = chooser.usable(slide(extent, size, _stride(options.stride, size)))
             if split == "train":
-                found = _at_most(options.chips_per_scene, found, draw)
+                found = _at_most(options.chips_per_scene, found, draw, scene.holds_data)
         elif options.windows == "label":
             found = chooser.centred(options.label_buffer)
             found += chooser.negatives(_share(len(found), options.neg_ratio), draw)
-            found = _at_most(options.chips_per_scene, found, draw)
+            found = _at_most(options.chips_per_scene, found, draw, scene.holds_data)
         else:
             found = self._around_labels(chooser, draw)
         return sorted(set(found), key=lambda window: (window.row_off, window.col_off))
@@ -343,12 +344,13 @@ def _share(count: int, ratio: float) -> int:
     return int(np.ceil(max(1, count) * ratio))
 
 
-def _at_most(count: int | None, windows: list[Window], draw: np.random.Generator) -> list[Window]:
+def _at_most(
+    count: int | None, windows: list[Window], draw: np.random.Generator, good: Good
+) -> list[Window]:
     unique = list(dict.fromkeys(windows))
     if count is None or len(unique) <= count:
         return unique
-    chosen = draw.choice(len(unique), count, replace=False)
-    return [unique[i] for i in sorted(chosen.tolist())]
+    return first(count, (unique[i] for i in draw.permutation(len(unique)).tolist()), good)
 
 
 def _whole_image(extent: Window, size: int) -> Window:
