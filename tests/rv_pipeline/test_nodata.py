@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from rasterio.transform import from_origin
 from rv_pipeline.rasters import RasterSource, holds_data
 from rv_pipeline.tasks.config import ChipOptions, TaskConfig
+from rv_pipeline.tasks.object_detection import ObjectDetection
 
-from rv_core import ChipManifest, ClassMap, Kernel, Window
+from rv_core import BoxLabels, ChipManifest, ClassMap, Kernel, Window
 from rv_pipeline import (
     CellOptions,
     ChipClassificationConfig,
@@ -116,6 +118,45 @@ def test_random_chips_are_as_many_as_asked_for_though_most_of_a_scene_is_empty(
     run(experiment, ["analyze", "chip"], kernel=kernel)
     manifest = json.loads((tmp_path / "out/chip/collar/manifest.json").read_text())
     assert ChipManifest.from_dict(manifest).count("train") == 30
+
+
+def detection(**chip: Any) -> ObjectDetection:
+    config = ObjectDetectionConfig(classes=CLASSES, chip_size=64)
+    return ObjectDetection(config, DetectionChipOptions(**chip))
+
+
+def test_labels_without_a_pixel_of_data_are_left_out_and_said(
+    draw: Draw, kernel: Kernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = draw("collar", (235, 260), (262, 270), (20, 20), (229, 260))
+    with open_scene(config, kernel, classes=CLASSES) as scene:
+        task = detection(neg_ratio=0)
+        windows = task.chip_windows(scene, "train")
+        (label,) = task.label(scene, [scene.extent])
+    assert len(windows) == 2
+    assert isinstance(label, BoxLabels)
+    assert label.boxes.tolist() == [[260, 235, 270, 245], [270, 262, 280, 272]]
+    (record,) = [r for r in caplog.records if r.levelno == logging.WARNING]
+    assert "2 of its 4 labels lie where the raster has no data" in record.getMessage()
+
+
+def test_labels_without_data_do_not_count_as_missed(
+    draw: Draw, kernel: Kernel, tmp_path: Path
+) -> None:
+    train = draw("train", (262, 270), (290, 250))
+    validation = draw("validation", (20, 20), (262, 270), (100, 290))
+    experiment = Experiment(
+        id="boats",
+        root_uri=str(tmp_path / "out"),
+        task=ObjectDetectionConfig(classes=CLASSES, chip_size=64),
+        backend={"backend": "TOY_DETECTION"},
+        dataset=DatasetConfig(train=train, validation=validation),
+    )
+    run(experiment, ["analyze", "chip", "train", "predict", "eval"], kernel=kernel)
+    overall = json.loads((tmp_path / "out/eval/boats/eval.json").read_text())["overall"]
+    assert overall["boxes"] == 1
+    assert overall["confusion_matrix"]["counts"][0] == [1, 0, 0]
+    assert overall["classes"]["roof"]["recall"] == 1
 
 
 FLOATS = np.where(np.indices((700, 1100)).sum(axis=0) < 900, np.nan, 1).astype(np.float32)

@@ -25,7 +25,8 @@ class ObjectDetectionConfig(TaskConfig):
 
 @attrs.frozen(kw_only=True)
 class DetectionChipOptions(ChipOptions):
-    """Which windows of a scene become chips, and which labels are on one.
+    """Which windows of a scene become chips, and which labels are on one. Labels wholly on pixels
+    without data are left out, of the figures of EVAL too.
 
     ``windows``, of training scenes: ``"chip"``: around each label one with the label at a random
     place in it, and negative ones, without any label. ``"label"``: around each label one with the

@@ -14,6 +14,7 @@ from rv_core import BoxLabels, ConfigError, DataError, Label, ModelError, Window
 from rv_pipeline import boxes as geometry
 from rv_pipeline.evaluation import detection
 from rv_pipeline.evaluation.box_pairs import NOTHING, confusion
+from rv_pipeline.rasters import holds_data
 from rv_pipeline.tasks import config as bases
 from rv_pipeline.tasks._detection_config import (
     DetectionChipOptions,
@@ -134,11 +135,22 @@ class ObjectDetection(Task):
         return box_labels(self._boxes(scene), windows, self.chip.ioa_thresh)
 
     def _boxes(self, scene: Scene) -> SceneBoxes:
-        """The labels of a scene, looked through once."""
+        """The labels of a scene, looked through once; those wholly on pixels without data, where
+        there is nothing to see, are left out."""
         if scene.features is None:
             return SceneBoxes(np.empty((0, 4)), np.empty(0, np.int64))
         if self._last is None or self._last[0] is not scene.features:
-            self._last = (scene.features, SceneBoxes.of(scene.features, scene.extent))
+            found = SceneBoxes.of(scene.features, scene.extent)
+            seen = holds_data(scene.raster, found.boxes[:, [1, 0, 3, 2]])
+            if not seen.all():
+                logger.warning(
+                    "scene %r: %d of its %d labels lie where the raster has no data, and are left "
+                    "out",
+                    scene.id,
+                    np.count_nonzero(~seen),
+                    len(found),
+                )
+            self._last = (scene.features, found.only(seen))
         return self._last[1]
 
     def predict_windows(self, extent: Window, block: Window) -> Sequence[Window]:
