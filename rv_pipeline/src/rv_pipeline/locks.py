@@ -133,6 +133,20 @@ def locked(
         lock.release()
 
 
+def holder(uri: str, kernel: Kernel) -> Owner | None:
+    """Who holds the lock file at ``uri``; ``None`` where nobody does that is alive."""
+    owner = _read(uri, kernel)
+    return None if owner is None or owner.is_dead() else owner
+
+
+def in_use(folder: str, owner: Owner, how: str = "in use") -> AlreadyExistsError:
+    """The error that says who is in the way."""
+    return AlreadyExistsError(
+        f"{folder} is {how} by process {owner.pid} on {owner.host}",
+        hint="wait for that run to end, or stop it; a run that died is noticed by itself",
+    )
+
+
 def _acquire(uri: str, kernel: Kernel) -> Owner:
     me = Owner.me()
     for _ in range(3):
@@ -144,7 +158,7 @@ def _acquire(uri: str, kernel: Kernel) -> Owner:
         if other is None:
             continue  # released, or being written, at this moment
         if not other.is_dead():
-            raise _held(uri, other)
+            raise in_use(_folder(uri), other)
         logger.warning("taking over %s from process %d, which is gone", uri, other.pid)
         _take_over(uri, other, me, kernel)
         return me
@@ -162,12 +176,12 @@ def _take_over(uri: str, dead: Owner, me: Owner, kernel: Kernel) -> None:
     except AlreadyExistsError:
         rival = _read(claim, kernel)
         if rival is None or not rival.is_dead():
-            raise _held(uri, rival or dead) from None
+            raise in_use(_folder(uri), rival or dead) from None
         _take_over(claim, rival, me, kernel)
     try:
         current = _read(uri, kernel)
         if current is None or current.token != dead.token:
-            raise _held(uri, current or dead)
+            raise in_use(_folder(uri), current or dead)
         kernel.files.write_bytes(uri, me.to_bytes())
     finally:
         with suppress(NotFoundError):
@@ -186,12 +200,8 @@ def _read(uri: str, kernel: Kernel) -> Owner | None:
         return None
 
 
-def _held(uri: str, owner: Owner) -> AlreadyExistsError:
-    folder = uri.rsplit("/", 1)[0]
-    return AlreadyExistsError(
-        f"{folder} is in use by process {owner.pid} on {owner.host}",
-        hint="wait for that run to end, or stop it; a run that died is noticed by itself",
-    )
+def _folder(uri: str) -> str:
+    return uri.rsplit("/", 1)[0]
 
 
 def _host() -> str:

@@ -18,7 +18,7 @@ import attrs
 
 from rv_core import DataError, NotFoundError, RVError
 from rv_pipeline.fingerprint import Fingerprint
-from rv_pipeline.locks import locked
+from rv_pipeline.locks import Owner, holder, locked
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -31,7 +31,9 @@ LOCK_NAME: Final = "_lock.json"
 _DONE_VERSION: Final = 1
 _SIZED_FILES: Final = 256
 PROBE_NAME: Final = "_probe.tmp"
-_CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME, PROBE_NAME)
+READER_PREFIX: Final = "_reader-"
+"""Of the names of the marks of those who read an output; see `rv_pipeline.sharing`."""
+_CONTROL_PREFIXES: Final = (DONE_NAME, STARTED_NAME, LOCK_NAME, PROBE_NAME, READER_PREFIX)
 
 
 @attrs.frozen
@@ -131,11 +133,29 @@ class Output:
     def tidy(self) -> None:
         """Drop what a run left that was killed after its output counted. Whoever holds the output,
         or may only read it, leaves it as it is."""
-        if {STARTED_NAME, LOCK_NAME}.isdisjoint(self._names()):
+        left = [name for name in self._names() if name.startswith(_CONTROL_PREFIXES)]
+        with suppress(RVError):
+            for name in left:
+                if name.startswith(READER_PREFIX):
+                    self.reader(name)
+        if {STARTED_NAME, LOCK_NAME}.isdisjoint(left):
             return
         with suppress(RVError), locked(self.path(LOCK_NAME), self.kernel):
             if self.done() is not None:
                 self.drop(STARTED_NAME)
+
+    def readers(self) -> Iterator[Owner]:
+        """Those who are reading the output, other than to look whether it counts."""
+        for name in list(self._names()):
+            if name.startswith(READER_PREFIX) and (owner := self.reader(name)) is not None:
+                yield owner
+
+    def reader(self, name: str) -> Owner | None:
+        """Who made the mark of this name; the mark of a dead process goes."""
+        owner = holder(self.path(name), self.kernel)
+        if owner is None:
+            self.drop(name)
+        return owner
 
     def begin(self, digest: str) -> None:
         """Say that a run with this fingerprint has started; the output no longer counts."""

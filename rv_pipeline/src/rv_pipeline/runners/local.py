@@ -9,7 +9,7 @@ import logging
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ import attrs
 
 from rv_core import (
     AlreadyExistsError,
+    ConfigError,
     Context,
     DataError,
     InterruptedRunError,
@@ -29,8 +30,9 @@ from rv_core import (
 from rv_pipeline.commands.command import Job, Result
 from rv_pipeline.dag import Decision, Step, decide
 from rv_pipeline.fingerprint import Fingerprint, identify
-from rv_pipeline.locks import Lock, locked
-from rv_pipeline.outputs import LOCK_NAME, DoneRecord, Output, now
+from rv_pipeline.locks import Lock
+from rv_pipeline.outputs import DoneRecord, Output, now
+from rv_pipeline.sharing import reading, writing
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -134,17 +136,19 @@ def _without_work(
 
 
 def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
-    """Run a step if it has to; its output is locked meanwhile."""
-    decision = decide(step, kernel, rerun=options.rerun)
+    """Run a step if it has to; meanwhile nobody else uses its output, nor changes what it reads."""
     output = Output(step.uri, kernel)
-    if not decision.runs:
-        output.tidy()
-        return _skipped(step, decision, kernel, options)
+    upstream = {name: Output(uri, kernel) for name, uri in step.upstream_uris().items()}
+    with suppress(ConfigError):  # what it needs may be in the making; it is looked for again below
+        decision = decide(step, kernel, rerun=options.rerun)
+        if not decision.runs:
+            output.tidy()
+            return _skipped(step, decision, kernel, options)
+    patience = _Patience(step, options)
     with ExitStack() as held:
-        lock = held.enter_context(
-            locked(output.path(LOCK_NAME), kernel, keep_waiting=_Patience(step, options))
-        )
-        # Another run may have made it while this one waited its turn.
+        lock = held.enter_context(writing(output, patience))
+        marks = held.enter_context(reading(list(upstream.values()), patience))
+        # Another run may have made it, or what it needs, while this one waited its turn.
         decision = decide(step, kernel, rerun=options.rerun)
         if not decision.runs:
             return _skipped(step, decision, kernel, options)
@@ -154,9 +158,10 @@ def run_step(step: Step, kernel: Kernel, options: RunOptions) -> StepReport:
         options.on_step(report)
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix=f"rv-{step.command.name}-"))
         started = time.monotonic()
-        result = _attempt(step, decision, output, lock, Path(folder), options)
+        result = _attempt(step, decision, output, upstream, lock, Path(folder), options)
         seconds = time.monotonic() - started
-        lock.check()
+        for one in (lock, *marks):
+            one.check()
         assert decision.fingerprint is not None
         _check_inputs(step, decision.fingerprint, kernel)
         output.finish(
@@ -209,6 +214,7 @@ def _attempt(
     step: Step,
     decision: Decision,
     output: Output,
+    upstream: Mapping[str, Output],
     lock: Lock,
     folder: Path,
     options: RunOptions,
@@ -232,7 +238,7 @@ def _attempt(
         experiment=step.experiment,
         kernel=output.kernel,
         output=output,
-        upstream={name: Output(uri, output.kernel) for name, uri in step.upstream_uris().items()},
+        upstream=upstream,
         context=Context(
             tmp_dir=folder,
             experiment_id=step.key if step.command.name == "train" else step.experiment.id,
