@@ -40,7 +40,6 @@ from rv_pipeline import (
     Predictor,
     RasterConfig,
     SceneConfig,
-    load_experiments,
     open_scene,
     run,
 )
@@ -309,46 +308,6 @@ def test_evaluation_leaves_out_what_is_beyond_the_area_of_interest(
     assert (overall["ap"], overall["predicted"]) == (1.0, 5)
 
 
-YAML = """
-id: cars
-root_uri: out
-task: {key: OBJECT_DETECTION, classes: {car: '#cc3311', boat: '#0077bb'}, chip_size: 64}
-backend: {key: TOY_DETECTION}
-chip: {windows: label, label_buffer: 8, neg_ratio: 0.5, ioa_thresh: 0.7}
-predict: {stride: 16, score_thresh: 0.05, merge_thresh: 0.4}
-dataset: {train: [], validation: []}
-"""
-
-
-def test_yaml_spells_the_options(tmp_path: Path) -> None:
-    path = tmp_path / "cars.yaml"
-    path.write_text(YAML)
-    (made,) = load_experiments(str(path))
-    assert made.task == ObjectDetectionConfig(
-        classes={"car": "#cc3311", "boat": "#0077bb"},  # type: ignore[arg-type]
-        chip_size=64,
-    )
-    assert made.chip == DetectionChipOptions(
-        windows="label", label_buffer=8, neg_ratio=0.5, ioa_thresh=0.7
-    )
-    assert made.predict == DetectionPredictOptions(stride=16, score_thresh=0.05, merge_thresh=0.4)
-
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ({"neg_ioa_thresh": 0.9}, "neg_ioa_thresh is 0.9, above ioa_thresh"),
-        ({"label_buffer": 5}, "label_buffer is for windows 'label'"),
-        ({"windows": "random"}, "windows"),
-        ({"ioa_thresh": 1.5}, "ioa_thresh"),
-        ({"neg_ratio": -1}, "neg_ratio"),
-    ],
-)
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], complaint: str) -> None:
-    with pytest.raises(ConfigError, match=complaint):
-        DetectionChipOptions(**options)
-
-
 def test_a_stride_that_leaves_gaps_is_refused() -> None:
     with pytest.raises(ConfigError, match="stride is 65"):
         task(stride=65)
@@ -455,48 +414,3 @@ def test_the_figures_are_tables_for_people(
     nothing = task().evaluate([], kernel)["overall"]
     assert task().headline(nothing) == "no labelled boxes"
     assert task().tables(nothing)[0].rows[0][1] == "-"
-
-
-@pytest.mark.slow
-def test_trees_of_two_utm_zones(shared_data: Path, kernel: Kernel, tmp_path: Path) -> None:
-    """Train in Florida (EPSG:32617), predict in California (EPSG:32611)."""
-    folder = shared_data / "neon-trees-rgb"
-    florida, california = (
-        SceneConfig(
-            id=name,
-            raster=str(folder / f"{name}.tif"),
-            labels=str(folder / f"{name}-labels.geojson"),
-        )
-        for name in ("train", "val")
-    )
-    made = Experiment(
-        id="trees",
-        root_uri=str(tmp_path / "out"),
-        task=ObjectDetectionConfig(classes=["tree"], chip_size=160),  # type: ignore[arg-type]
-        backend={"backend": "TOY_DETECTION", "min_pixels": 300},
-        predict=DetectionPredictOptions(splits=("train", "validation"), score_thresh=0.2),
-        dataset=DatasetConfig(train=florida, validation=california),
-    )
-    run(made, kernel=kernel)
-    figures = json.loads((tmp_path / "out/eval/trees/eval.json").read_text())
-    assert {i: s["boxes"] for i, s in figures["scenes"].items()} == {"train": 61, "val": 7}
-    for name, zone in (("train", 32617), ("val", 32611)):
-        data = json.loads((tmp_path / f"out/predict/trees/{name}.geojson").read_text())
-        assert data["crs"]["properties"]["name"] == f"urn:ogc:def:crs:EPSG::{zone}"
-        assert len(data["features"]) == figures["scenes"][name]["predicted"]
-    backend = kernel.backend("TOY_DETECTION")(kernel.backend_config("TOY_DETECTION"), kernel)
-    samples = list(backend.read_chips(str(tmp_path / "out/chip/trees"), "train"))
-    assert len(samples) == 61
-    # Trees are greener than what is around them: the boxes lie on them.
-    greenness = [sample.pixels @ np.array([-1.0, 2, -1]) for sample in samples]
-    masks = [_inside(sample.label, sample.pixels.shape[:2]) for sample in samples]
-    on = np.mean([g[m].mean() for g, m in zip(greenness, masks, strict=True)])
-    off = np.mean([g[~m].mean() for g, m in zip(greenness, masks, strict=True)])
-    assert on > off + 20
-
-
-def _inside(label: Any, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros(shape, bool)
-    for top, left, bottom, right in np.rint(label.boxes).astype(int):
-        mask[top:bottom, left:right] = True
-    return mask
