@@ -410,3 +410,16 @@ def test_sheets_hold_chips_of_every_kind_of_label() -> None:
     (sheet,) = contact_sheets(samples, classes)
     assert sheet.count == len(labels)
     assert list(contact_sheets([], classes)) == []
+
+
+def test_sheets_glare_on_no_page_and_their_texts_can_be_read() -> None:
+    """Of a page, only its papers are black or white; the contrasts are those of WCAG 2.1."""
+    (sheet,) = contact_sheets([chip(None)], ClassMap.of("roof"))
+    image = sheet.image.convert("RGB")
+    paper = luminance(image.getpixel((0, 0)))
+    captions = image.crop((0, image.height - 30, image.width, image.height))
+    inks = [luminance(color) for _, color in captions.getcolors()]
+    assert (max(inks) + 0.05) / (paper + 0.05) > 7
+    for page in ("#fdfdfb", "#14161a"):
+        darker, brighter = sorted((paper, luminance(rgb_of(page))))
+        assert (brighter + 0.05) / (darker + 0.05) < 12

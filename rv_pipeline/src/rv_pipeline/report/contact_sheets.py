@@ -24,9 +24,9 @@ _COLUMNS: Final = 8
 _SIDE: Final = 176  # px of a chip on the sheet, on its long side
 _GAP: Final = 10
 _CAPTION: Final = 30
-_PAPER: Final = (255, 255, 255)
-_INK: Final = (24, 26, 30)
-_FAINT: Final = (96, 100, 106)
+_PAPER: Final = (58, 61, 66)  # it glares neither on a light page nor on a dark one
+_INK: Final = (240, 241, 242)
+_FAINT: Final = (190, 194, 200)
 _SEEN: Final = 20_000  # chips looked at, at most: enough to meet rare classes
 
 
@@ -199,8 +199,8 @@ def _write_caption(
     x, y = place
     ids = chip.class_ids
     for class_id in ids[:3]:
-        draw.rectangle((x, y + 4, x + 7, y + 11), rgb_of(colors[class_id]))
-        x += 9
+        draw.rectangle((x, y + 3, x + 8, y + 11), rgb_of(colors[class_id]), _FAINT)
+        x += 10
     x += 3 if ids else 0
     names = ", ".join(classes.names[i] for i in ids) or "nothing labelled"
     room = _SIDE - (x - place[0])
