@@ -56,6 +56,7 @@ def test_one_uri_is_as_good_as_several() -> None:
         (lambda: LabelConfig(uris="a", class_property=None), "neither class_property nor"),
         (lambda: LabelConfig(uris="a", line_buffer=-1), r"LabelConfig\.line_buffer must be"),
         (lambda: LabelConfig(uris="a", buffer_units="feet"), r"LabelConfig\.buffer_units must be"),
+        (lambda: SceneConfig(id="a", raster={"uris": "a.tif"}), r"stands where a URI .* needed"),
         (lambda: SceneConfig(id="a/b", raster="a"), r"SceneConfig\.id must be usable as a file"),
         (lambda: SceneConfig(id="..", raster="a"), r"SceneConfig\.id must be usable as a file"),
         (lambda: StatsTransformerConfig(stretch="x"), r"StatsTransformerConfig\.stretch must be"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -14,7 +14,12 @@ Uris = tuple[str, ...]
 
 
 def as_uris(value: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Uris:
-    """One URI or several, as a tuple of strings."""
+    """One URI or several, as a tuple of strings; raises `ConfigError` for a mapping."""
+    if isinstance(value, Mapping):  # iterating over it would give its keys
+        raise ConfigError(
+            f"{dict(value)!r} stands where a URI or a list of URIs is needed",
+            hint="in Python, write RasterConfig(...) or LabelConfig(...) with these fields",
+        )
     several = [value] if isinstance(value, str | os.PathLike) else value
     return tuple(item if isinstance(item, str) else os.fspath(item) for item in several)
 
