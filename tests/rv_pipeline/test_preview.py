@@ -109,6 +109,21 @@ def test_a_missing_raster_is_an_error_of_its_scene_and_said_once(
     assert "there is no such file" in Path("preview/short/preview.html").read_text("utf-8")
 
 
+def test_a_warning_that_several_experiments_have_in_common_is_said_once(
+    file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "data" / "north.geojson").write_text(
+        '{"type": "FeatureCollection", "features": []}'
+    )
+    text = (tmp_path / file).read_text()
+    (tmp_path / file).write_text(
+        text.replace("task=task,", "task=task, chip=ChipOptions(seed=steps),")
+    )
+    result = call(file)
+    assert len(result.stdout.splitlines()) == 7  # two pages
+    assert caplog.text.count("holds no labels") == 1
+
+
 def test_labels_lie_on_their_objects_in_the_picture(
     experiment: Callable[..., Experiment], kernel: Kernel, tmp_path: Path
 ) -> None:

@@ -36,22 +36,23 @@ def preview_file(
     check_writable(out.rstrip("/") or "/", kernel)
     rows = []
     pages = []
-    for experiment in _different(experiments, kernel):
-        with each_warning_once(), shown_progress() as on_progress:
-            found = preview(
-                experiment,
-                kernel,
-                lambda done, total: on_progress(Progress("PREVIEW", done, total, "scene")),
-            )
-        folder = f"{out.rstrip('/') or '/'}/{experiment.id}"
-        for name, data in found.files.items():
-            kernel.files.write_bytes(f"{folder}/{name}", data)
-        pages.append(f"{folder}/{PAGE_NAME}")
-        kernel.files.write_str(pages[-1], render(found.page))
-        rows += [
-            (experiment.id, s.split, s.view.id, "error" if s.failed else "ok", s.line)
-            for s in found.scenes
-        ]
+    with each_warning_once():
+        for experiment in _different(experiments, kernel):
+            with shown_progress() as on_progress:
+                found = preview(
+                    experiment,
+                    kernel,
+                    lambda done, total: on_progress(Progress("PREVIEW", done, total, "scene")),
+                )
+            folder = f"{out.rstrip('/') or '/'}/{experiment.id}"
+            for name, data in found.files.items():
+                kernel.files.write_bytes(f"{folder}/{name}", data)
+            pages.append(f"{folder}/{PAGE_NAME}")
+            kernel.files.write_str(pages[-1], render(found.page))
+            rows += [
+                (experiment.id, s.split, s.view.id, "error" if s.failed else "ok", s.line)
+                for s in found.scenes
+            ]
     show_table(("experiment", "split", "scene", "state", "what it is"), rows)
     for page in pages:
         click.echo(page)

@@ -85,22 +85,28 @@ def run_file(
 def each_warning_once() -> Iterator[None]:
     """Leave repeated log lines out: a scene is opened by several commands, and would say each
     time that it has been repaired."""
-    seen: set[tuple[str, str]] = set()
-
-    def fresh(record: logging.LogRecord) -> bool:
-        line = record.name, record.getMessage()
-        new = line not in seen
-        seen.add(line)
-        return new
-
-    handlers = logging.getLogger().handlers[:]
-    for handler in handlers:
+    filtered = [(handler, _Fresh()) for handler in logging.getLogger().handlers]
+    for handler, fresh in filtered:
         handler.addFilter(fresh)
     try:
         yield
     finally:
-        for handler in handlers:
+        for handler, fresh in filtered:
             handler.removeFilter(fresh)
+
+
+class _Fresh(logging.Filter):
+    """Lets each line through once; one for each handler, as all are shown the same lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: set[tuple[str, str]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        line = record.name, record.getMessage()
+        new = line not in self._seen
+        self._seen.add(line)
+        return new
 
 
 class Stop:
