@@ -286,6 +286,15 @@ def test_on_a_picture_it_is_said_in_pixels(raster: Any, draw: Any, kernel: Kerne
         read(draw(shapely.box(500, 0, 600, 50)), raster(None), kernel)
 
 
+def test_degrees_on_a_picture_are_found_out(raster: Any, draw: Any, kernel: Kernel) -> None:
+    """15 degrees east and 45 degrees north is a pixel of it, too."""
+    uri = draw(on_map(SQUARE, "EPSG:4326"), on_map(shapely.box(30, 2, 90, 80), "EPSG:4326"))
+    with pytest.raises(DataError, match=r"smaller than a pixel of the raster .* has no CRS"):
+        read(uri, raster(None), kernel)
+    mixed = draw(on_map(SQUARE, "EPSG:4326"), shapely.box(3, 3, 9, 8))
+    assert len(read(mixed, raster(None), kernel)) == 2
+
+
 def test_latitude_first_is_found_out(raster: Any, draw: Any, kernel: Kernel) -> None:
     swapped = shapely.transform(on_map(SQUARE, "EPSG:4326"), lambda xy: xy[:, ::-1])
     with pytest.raises(DataError, match="do not overlap") as error:

@@ -82,6 +82,7 @@ def read_features(
     on_raster = _on_raster(areas, raster)
     if len(areas) and not on_raster.any():
         raise _elsewhere("labels", files, areas)
+    _check_not_degrees(files, areas[on_raster], raster)
     return Features(areas[on_raster], ids[on_raster])
 
 
@@ -175,6 +176,23 @@ def _areas(
             areas[invalid], method="structure", keep_collapsed=False
         )
     return areas
+
+
+def _check_not_degrees(
+    files: Sequence[_Projected], areas: NDArray[Any], raster: RasterSource
+) -> None:
+    """Labels in degrees on a picture without a place, where coordinates are pixels, are specks."""
+    if raster.crs is not None or not len(areas):
+        return
+    x0, y0, x1, y1 = shapely.bounds(areas).T
+    if max((x1 - x0).max(), (y1 - y0).max()) < 1:
+        names = ", ".join(file.uri for file in files)
+        raise DataError(
+            f"each label in {names} is smaller than a pixel of the raster {raster.uri}, which has "
+            f"no CRS: coordinates are taken for pixels there",
+            hint="give the raster a georeference, or the labels in its pixel coordinates "
+            "(x right, y down)",
+        )
 
 
 def _elsewhere(what: str, files: Sequence[_Projected], areas: NDArray[Any]) -> DataError:
