@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -175,6 +176,15 @@ def test_negatives_that_find_no_room_are_said_to_be_missing(
     with caplog.at_level(logging.WARNING):
         assert chooser(full).negatives(3, draw()) == []
     assert "scene 'park' has room for 0 negative chips of the 3" in caplog.text
+
+
+def test_negatives_are_found_where_few_places_hold_data() -> None:
+    def edge(windows: Sequence[Window]) -> NDArray[np.bool_]:
+        return np.array([w.col_off < 3 for w in windows])
+
+    found = chooser(labels(), holds_data=edge).negatives(6, draw())
+    assert len(set(found)) == 6
+    assert edge(found).all()
 
 
 def test_a_window_with_half_an_object_is_no_chip() -> None:

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 Good = Callable[[Sequence[Window]], "NDArray[np.bool_]"]
 """Which of some windows [N] will do."""
 
-DRAWS: Final = 20
-"""Windows that are looked at, at most, for each random one that is wanted."""
+_DRAWS: Final = 20  # windows that are drawn, at most, for each random one
 
 
 def grid(extent: Window, size: int, stride: int | None = None) -> list[Window]:
@@ -96,7 +95,7 @@ def draw(
     """So many windows that `random` draws, ``usable`` lets through and are ``good``; fewer, where
     too few of twenty times as many are."""
     found: list[Window] = []
-    for _ in range(DRAWS):
+    for _ in range(_DRAWS):
         drawn = random(extent, size, count, generator)
         found += first(count - len(found), usable(drawn), good)
         if len(found) == count:

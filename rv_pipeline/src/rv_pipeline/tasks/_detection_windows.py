@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import compress
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -21,7 +22,7 @@ import shapely
 from rv_core import BoxLabels, Window
 from rv_pipeline import boxes as geometry
 from rv_pipeline.evaluation.detection import SCORE_ROUNDING
-from rv_pipeline.windows import DRAWS, Good, first, inside, slide
+from rv_pipeline.windows import Good, first, inside, slide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 _TRIES: Final = 16  # places for a window around a label, where most lie outside the AOI
 _ROUNDS: Final = 8  # of places for negatives at random, each four times as many as are wanted
 _MAX_PLACES: Final = 200_000  # to look at one by one where chance did not find enough negatives
+_LOOKS: Final = 5000  # of those, where data is looked for
 _ROUNDING: Final = 1e-6  # labels drawn in another CRS lie on a border but for this share
 
 
@@ -196,8 +198,9 @@ class Chooser:
             step = max(1, self.size // 8, int(np.ceil((room / _MAX_PLACES) ** 0.5)))
             places = slide(self.extent, self.size, step)
             at = np.array([(w.row_off, w.col_off) for w in places])
-            places = self._negative_of(generator.permutation(at))
-            self._add(found, count, places[: DRAWS * count])
+            places = self._negative_of(generator.permutation(at))[:_LOOKS]
+            seen = self.holds_data(places).tolist()
+            found.update(dict.fromkeys(compress(places, seen)))
         if len(found) < count:
             logger.warning(
                 "scene %r has room for %d negative chips of the %d that were asked for: its "

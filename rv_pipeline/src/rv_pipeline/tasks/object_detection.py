@@ -118,11 +118,12 @@ class ObjectDetection(Task):
         found, missed = chooser.around_labels(count, draw)
         if missed:
             logger.warning(
-                "scene %r: %d of its %d labels are on no chip: none inside the area of interest "
-                "holds %.0f %% of their boxes; a larger chip_size than %d may",
+                "scene %r: %d of its %d labels are on no chip: none%s holds %.0f %% of their "
+                "boxes; a larger chip_size than %d may",
                 chooser.scene_id,
                 missed,
                 len(chooser.labels),
+                " inside the area of interest" if len(chooser.aoi) else "",
                 100 * self.chip.ioa_thresh,
                 self.config.chip_size,
             )
