@@ -46,8 +46,9 @@ def trace(
 ) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Polygons [N] in pixel coordinates (x = column, y = row), and their values [N].
 
-    ``corner``: (x, y) of the mask's upper left corner. One polygon for each group of equal pixels that are connected by their sides, valid, with its
-    holes, corners only. Pixels of the value ``nothing`` are in none.
+    ``corner``: (x, y) of the mask's upper left corner. One polygon for each group of equal pixels
+    that are connected by their sides, valid, with its holes, corners only. Pixels of the value
+    ``nothing`` are in none.
     """
     padded = np.pad(mask, 1, constant_values=nothing)
     runs = _find_runs(padded, nothing)
