@@ -141,6 +141,14 @@ def test_a_server_that_is_down_ends_the_sync_after_one_round(shelf, tmp_path):
     assert "connection refused" in str(caught.value)
 
 
+def test_a_server_that_is_too_busy_to_serve_anybody_ends_the_sync_soon(shelf, tmp_path):
+    """Its transfers end one after the other: as many as fit in flight take too long to fail."""
+    shelf.put({f"{n}": b"x" for n in range(1000)})
+    shelf.before = refusing("", error=rv.TransferError("slow down", busy=True))
+    with pytest.raises(rv.TransferError, match=r"4 file\(s\).* were not tried"):
+        shelf.sync_from_dir("shelf://a", tmp_path / "down")
+
+
 def test_single_broken_transfers_do_not_end_a_sync_of_one_file_at_a_time(shelf, tmp_path):
     class OneByOne(type(shelf)):
         transfers_at_once = 1

@@ -117,7 +117,8 @@ class TransferError(StorageError):
     """The transfer died; trying again may help.
 
     ``retry_after``: seconds after which the server asks to be tried again. ``stalled``: seconds
-    that went by without progress before this was raised.
+    that went by without progress before this was raised. ``busy``: whether the server says that
+    it is asked for too much at a time, so that fewer transfers at once may help.
     """
 
     def __init__(
@@ -127,10 +128,12 @@ class TransferError(StorageError):
         hint: str | None = None,
         retry_after: float | None = None,
         stalled: float = 0.0,
+        busy: bool = False,
     ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
         self.stalled = stalled
+        self.busy = busy
 
 
 class IntegrityError(StorageError):

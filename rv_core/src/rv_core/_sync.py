@@ -193,7 +193,10 @@ class _Sync:
                     self._moved += self._moving.pop(name, 0.0)
                 if isinstance(result, StorageError | OSError):
                     self._failures.add(name, result)
-                    if _is_hopeless(result) or self._failures.in_a_row >= max(threads, _ROUND):
+                    # One that stayed busy served nobody meanwhile, or others would be in between.
+                    is_busy = isinstance(result, TransferError) and result.busy
+                    enough = _ROUND if is_busy else max(threads, _ROUND)
+                    if _is_hopeless(result) or self._failures.in_a_row >= enough:
                         self._given_up, self._not_tried = True, len(names) - ended
                         return
                 elif isinstance(result, BaseException):

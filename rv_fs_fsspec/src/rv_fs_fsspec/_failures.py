@@ -25,6 +25,7 @@ from rv_core import (
 from rv_fs_fsspec._address import Address
 
 _MAY_PASS: Final = (408, 425, 429)
+_BUSY: Final = (429, 503)
 _MAY_PASS_ERRNO: Final = {
     errno.EAGAIN,
     errno.EBUSY,
@@ -157,6 +158,7 @@ def _translated(
             f"{what}: the connection or the server failed{said}",
             hint="look at the address and the network, and try again",
             stalled=waited,
+            busy=code in _BUSY,
         )
     if isinstance(error, socket.gaierror):
         return StorageError(f"{what}: its host has no address", hint="look at the address")

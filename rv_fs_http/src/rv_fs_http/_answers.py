@@ -144,6 +144,7 @@ def refusal(answer: Answer, shown: str, action: str = "read") -> StorageError:
             hint="try again later" + (fewer if code in _BUSY else ""),
             retry_after=_retry_after(answer.headers),
             stalled=answer.seconds,
+            busy=code in _BUSY,
         )
     return StorageError(f"{said}, not with the file")
 

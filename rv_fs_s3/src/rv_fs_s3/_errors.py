@@ -35,21 +35,25 @@ _EXPIRED: Final = {
     "InvalidToken",
     "TokenRefreshRequired",
 }
-_MAY_PASS: Final = {
-    "BadDigest",
+_BUSY: Final = {
     "BandwidthLimitExceeded",
-    "InternalError",
-    "OperationAborted",
     "RequestLimitExceeded",
     "RequestThrottled",
-    "RequestTimeout",
     "ServiceUnavailable",
     "SlowDown",
     "Throttling",
     "ThrottlingException",
     "TooManyRequests",
+}
+_MAY_PASS: Final = {
+    *_BUSY,
+    "BadDigest",
+    "InternalError",
+    "OperationAborted",
+    "RequestTimeout",
     "XAmzContentSHA256Mismatch",
 }
+_BUSY_STATUS: Final = {429, 503}
 _MAY_PASS_STATUS: Final = {408, 425, 429}
 _STAYS_STATUS: Final = {501, 505, 507}  # the last: the server's disk is full
 _CONDITIONS: Final = {"ConditionalRequestConflict", "PreconditionFailed"}
@@ -150,7 +154,11 @@ def refusal(error: boto.ClientError, action: str, shown: str, seconds: float = 0
         return AccessDeniedError(said, hint=_DENIED_HINT)
     if code in _MAY_PASS or _may_pass(status):
         return TransferError(
-            said, hint="try again later", retry_after=_retry_after(headers), stalled=seconds
+            said,
+            hint="try again later",
+            retry_after=_retry_after(headers),
+            stalled=seconds,
+            busy=code in _BUSY or status in _BUSY_STATUS,
         )
     if code == "InvalidObjectState":
         return AccessDeniedError(

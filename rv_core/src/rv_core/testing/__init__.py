@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rv_core.testing._backend_contract import BackendContract
     from rv_core.testing._download_faults import DownloadFaults
     from rv_core.testing._faults import (
+        AtMost,
         Before,
         Chunked,
         Drip,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NAMES",
+    "AtMost",
     "BackendContract",
     "Before",
     "Chunked",
@@ -74,7 +76,7 @@ _CONTRACTS = {
     "_filesystem_contract": ("NAMES", "FileSystemContract", "Put", "Remove"),
     "_model_defaults_contract": ("ModelDefaultsContract",),
 }
-_REWRITTEN = (*_CONTRACTS, "_chip_samples", "_fault_scene", "_plugin_contract")
+_REWRITTEN = (*_CONTRACTS, "_chip_samples", "_fault_scene", "_folder_faults", "_plugin_contract")
 _HOME_OF = {name: home for home, names in _CONTRACTS.items() for name in names}
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -20,7 +18,6 @@ from rv_core._progress import Progress
 from rv_core.testing._fault_scene import (
     MIB,
     MOST_SECONDS,
-    FaultScene,
     data_of,
     digest_of,
     downloads_of,
@@ -37,13 +34,13 @@ from rv_core.testing._faults import (
     Gzip,
     IgnoreRange,
     NoLength,
-    Request,
     Reset,
     Stall,
     Status,
     Truncate,
 )
 from rv_core.testing._filesystem_contract import Put
+from rv_core.testing._folder_faults import FolderFaults
 from rv_core.testing._proxy import FaultProxy
 
 _NAME: Final = "big file#1.bin"
@@ -57,7 +54,7 @@ _NEVER: Final = (
 _ASLEEP: Final = (Stall(0, 3600), Stall(MIB, 3600), Drip(1), Drip(1, MIB))
 
 
-class DownloadFaults(FaultScene):
+class DownloadFaults(FolderFaults):
     """What has to come of a download when things go wrong, tested on one system.
 
     Subclass it in a test module, under a name that begins with ``Test``, with these fixtures:
@@ -71,18 +68,10 @@ class DownloadFaults(FaultScene):
 
     resumes: ClassVar[bool] = True
     """Whether a file can be had in ranges of one version; without, downloads begin again."""
-    lists: ClassVar[bool] = True
-    """Whether folders can be listed."""
-    many: ClassVar[int] = 1500
-    """Of how many files a listing has more than one page."""
     decodes: ClassVar[bool] = True
     """Whether bodies are decoded that are compressed without having been asked for."""
     has_checksums: ClassVar[bool] = False
     """Whether the server tells checksums, so that a flipped byte is noticed."""
-
-    def is_listing(self, request: Request) -> bool:
-        """Whether a request asks for a (further) page of a listing: override it."""
-        return request.path.partition("?")[0].endswith("/")
 
     # What passes: the file arrives.
 
@@ -345,64 +334,3 @@ class DownloadFaults(FaultScene):
             fs.copy_from(uri, here / "big.bin", interrupt)
         assert files_in(here) == {"big.bin": b"old"}
         assert not parts_in(here)
-
-    # Folders.
-
-    def test_a_listing_from_an_overloaded_server(
-        self, fs: FileSystem, proxy: FaultProxy, root: str, put: Put
-    ) -> None:
-        self._needs_lists()
-        for n in range(5):
-            put(f"{n}/file.txt", b"x")
-        busy = proxy.fail(Status(503), times=3, when=self.is_listing)
-        assert len(list(fs.list_paths(root))) == 5
-        assert busy.hits == 3
-
-    def test_a_listing_that_breaks_off(
-        self, fs: FileSystem, proxy: FaultProxy, root: str, put: Put
-    ) -> None:
-        self._needs_lists()
-        for n in range(50):
-            put(f"folder/{n:03}.txt", b"x")
-        proxy.fail(Truncate(100), times=2, when=self.is_listing)
-        assert len(list(fs.list_paths(root))) == 50
-
-    def test_a_sync_deletes_nothing_where_the_listing_fails(
-        self, fs: FileSystem, proxy: FaultProxy, root: str, put: Put, here: Path
-    ) -> None:
-        self._needs_lists()
-        put("folder/file.txt", b"x")
-        proxy.fail(Status(403), times=None, when=self.is_listing)
-        self._fails(lambda: fs.sync_from_dir(root, here, delete=True), here)
-
-    @pytest.mark.slow
-    def test_a_listing_of_many(self, fs: FileSystem, root: str, put: Put, tmp_path: Path) -> None:
-        self._needs_lists()
-        names = [f"{n % 3}/{n:04} é.txt" for n in range(self.many)]
-        with ThreadPoolExecutor(fs.transfers_at_once) as pool:
-            list(pool.map(lambda name: put(name, b"x"), names))
-        assert sorted(fs.name_below(root, uri) for uri in fs.list_paths(root)) == sorted(names)
-        fs.sync_from_dir(root, tmp_path / "down")
-        assert sum(path.is_file() for path in (tmp_path / "down").rglob("*")) == self.many
-
-    @pytest.mark.skipif(os.name == "nt", reason="symbolic links need rights on Windows")
-    def test_a_link_in_the_folder_that_is_synced_to(
-        self, fs: FileSystem, root: str, put: Put, tmp_path: Path
-    ) -> None:
-        self._needs_lists()
-        put("link/secret", b"evil")
-        put("good", b"good")
-        outside, here = tmp_path / "outside", tmp_path / "here"
-        outside.mkdir()
-        here.mkdir()
-        (outside / "secret").write_bytes(b"mine")
-        (here / "link").symlink_to(outside)
-        with pytest.raises(StorageError) as caught:
-            fs.sync_from_dir(root, here, delete=True)
-        assert "link/secret" in str(caught.value)
-        assert (outside / "secret").read_bytes() == b"mine"
-        assert (here / "good").read_bytes() == b"good"
-
-    def _needs_lists(self) -> None:
-        if not self.lists:
-            pytest.skip("this server does not list")

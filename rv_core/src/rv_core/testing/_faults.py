@@ -6,6 +6,7 @@ answer; one that lies behind the end of a body does not happen.
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
@@ -49,6 +50,9 @@ class Fault:
 
     def change_answer(self, answer: Answer, pause: Pause) -> None:
         """Change what the client gets."""
+
+    def after(self, request: Request) -> None:
+        """Called when all of the answer was sent, or none or not all of it can be."""
 
 
 @attrs.frozen
@@ -102,6 +106,39 @@ class Status(Fault):
             headers["Content-Length"] = str(len(self.body))
         start = f"HTTP/1.1 {self.code} {responses.get(self.code, 'Unknown')}"
         return Answer(start, headers, iter((self.body,)), [], bodyless)
+
+
+@attrs.frozen
+class AtMost(Fault):
+    """The server takes that many requests at a time, each for some ``seconds`` at least, and turns
+    down the others by a status ``code``. One such fault counts all the requests that it meets."""
+
+    most: int
+    seconds: float = 0.0
+    code: int = 503
+    _taken: set[Request] = attrs.field(init=False, factory=set)
+    _turned_down: set[int] = attrs.field(init=False, factory=set)
+    _lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
+
+    def before(self, request: Request) -> None:
+        with self._lock:
+            if len(self._taken) < self.most:
+                self._taken.add(request)
+            else:
+                self._turned_down.add(threading.get_ident())
+
+    def instead(self) -> Answer | None:
+        turned_down = threading.get_ident() in self._turned_down
+        return Status(self.code).instead() if turned_down else None
+
+    def change_answer(self, answer: Answer, pause: Pause) -> None:
+        if threading.get_ident() not in self._turned_down:
+            pause(self.seconds)
+
+    def after(self, request: Request) -> None:
+        with self._lock:
+            self._taken.discard(request)
+            self._turned_down.discard(threading.get_ident())
 
 
 @attrs.frozen

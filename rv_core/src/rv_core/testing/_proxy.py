@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from email.message import Message
 from io import BufferedReader
 from types import TracebackType
@@ -183,6 +183,10 @@ class FaultProxy:
         call = read_call(reader)
         if call is None:
             return False
+        with ExitStack() as ends:
+            return self._serve_call(client, call, ends)
+
+    def _serve_call(self, client: socket.socket, call: Call, ends: ExitStack) -> bool:
         method, target, version = call.start.split(" ")
         target = _origin_form(target)
         call.start = f"{method} {target} {version}"
@@ -191,6 +195,7 @@ class FaultProxy:
         stay = version != "HTTP/1.0" and call.headers.get("Connection", "").lower() != "close"
         drop_headers(call.headers, _HOP_BY_HOP)
         for fault in faults:
+            ends.callback(fault.after, request)
             fault.before(request)
         for fault in faults:
             fault.change_call(call, self._pause)

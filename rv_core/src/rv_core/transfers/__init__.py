@@ -6,7 +6,8 @@ promises: constant memory, resuming at the byte, one version from end to end, no
 """
 
 from rv_core.transfers._download import PART_BYTES, download
-from rv_core.transfers._parallel import Cancelled, run_parallel
+from rv_core.transfers._flights import Cancelled
+from rv_core.transfers._parallel import run_parallel
 from rv_core.transfers._reader import RangeReader, open_reader
 from rv_core.transfers._retries import Retries
 from rv_core.transfers._source import Body, ChangedError, Piece, RangeSource

@@ -18,7 +18,8 @@ from rv_core._filesystem import FileInfo, copy_stream
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 from rv_core.local_files import AtomicWriter, open_for_writing, storage_error
-from rv_core.transfers._parallel import GRACE_SECONDS, Cancelled
+from rv_core.transfers._flights import Cancelled
+from rv_core.transfers._parallel import GRACE_SECONDS
 from rv_core.transfers._reader import RangeReader
 from rv_core.transfers._retries import Retries
 from rv_core.transfers._source import ChangedError

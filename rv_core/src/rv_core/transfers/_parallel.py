@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from typing import Final, TypeVar
 
+from rv_core.transfers._flights import Cancelled, Flights
+
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 GRACE_SECONDS: Final = 0.5
 TICK_SECONDS: Final = 0.2
-
-
-class Cancelled(BaseException):
-    """Raised inside work that is given up, so that it cleans up; never seen outside."""
 
 
 def run_parallel(
@@ -25,7 +23,8 @@ def run_parallel(
     threads: int,
     tick: Callable[[], None] = lambda: None,
 ) -> Generator[tuple[_T, _R | BaseException], None, None]:
-    """Call ``do(item, check)`` for every item in ``threads`` threads.
+    """Call ``do(item, check)`` for every item in ``threads`` threads; in fewer while servers say
+    that these are too many at a time (`TransferError.busy`, noticed by `Retries`).
 
     Yields each item with what came of it, in the order they end; an error is yielded, not raised.
     Items are drawn from the iterable as threads become free, by the thread that iterates. When
@@ -38,6 +37,7 @@ def run_parallel(
     todo: queue.SimpleQueue[_T | None] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[_T, _R | BaseException]] = queue.SimpleQueue()
     cancelled = threading.Event()
+    flights = Flights(threads)
 
     def check() -> None:
         if cancelled.is_set():
@@ -46,7 +46,9 @@ def run_parallel(
     def work() -> None:
         while (item := todo.get()) is not None and not cancelled.is_set():
             try:
-                done.put((item, do(item, check)))
+                with flights.one():
+                    result = do(item, check)
+                done.put((item, result))
             except BaseException as error:  # noqa: BLE001  the caller decides
                 done.put((item, error))
 
@@ -79,6 +81,7 @@ def run_parallel(
     finally:
         if running:
             cancelled.set()
+            flights.close()
         for _ in workers:
             todo.put(None)
         end = time.monotonic() + GRACE_SECONDS
