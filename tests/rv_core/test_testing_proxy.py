@@ -17,6 +17,7 @@ from rv_core.testing import (
     Before,
     Chunked,
     Drip,
+    DripHead,
     DropHeaders,
     DropRequestHeaders,
     FaultProxy,
@@ -299,6 +300,10 @@ def test_stalls_and_drips_take_their_time(proxy, get):
     start = time.monotonic()
     assert get(Range="bytes=0-4")[1] == BODY[:5]
     assert time.monotonic() - start >= 0.3
+    proxy.fail(DripHead(100))
+    start = time.monotonic()
+    assert get()[1] == BODY
+    assert time.monotonic() - start >= 0.3  # for thirty bytes at least
 
 
 def test_closing_ends_stalls_at_once(server):

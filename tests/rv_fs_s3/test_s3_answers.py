@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import rv_fs_s3._events as events
-from rv_core.testing import Before, Drip, FaultProxy, Status
+from rv_core.testing import Before, Drip, DripHead, FaultProxy, Status
 from rv_core.transfers import Retries
 
 from rv_core import AccessDeniedError, StorageError, TransferError
@@ -102,6 +105,72 @@ def test_an_answer_that_drips_is_an_error_in_time(
         else:
             faulty.write_bytes(f"{folder}/x", b"x")
     assert time.monotonic() - began < 100
+
+
+@pytest.mark.parametrize("ask", ["read", "list", "write", "write much"])
+def test_headers_that_drip_are_an_error_in_time(
+    make_fs: MakeFS, proxy: FaultProxy, folder: str, ask: str
+) -> None:
+    fs = make_fs(endpoint_url=proxy.url, read_timeout=1.0)
+    fs._client.retries = Retries(attempts=1)
+    proxy.fail(DripHead(5), times=None)
+    began = time.monotonic()
+    with pytest.raises(TransferError, match="the server fell silent"):
+        if ask == "read":
+            fs.read_bytes(f"{folder}/x")
+        elif ask == "list":
+            list(fs.list_paths(folder))
+        else:
+            fs.write_bytes(f"{folder}/x", b"x" * (2 * MIB if "much" in ask else 1))
+    assert time.monotonic() - began < 20
+
+
+LEAVE = b"HTTP/1.1 100 Continue\r\n"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "every"),
+    [
+        ([LEAVE[:9], *(b"x" for _ in range(100))], 0.3),
+        ([LEAVE, *(b"x" for _ in range(100))], 0.3),
+        ([LEAVE], 0.0),
+        ([LEAVE[:9]], 0.0),
+        ([b"220 ftp.example.com\r\n"], 0.0),
+    ],
+    ids=["drips", "its headers drip", "ends", "ends at once", "is none"],
+)
+def test_leave_to_send_that_is_not_given_in_time_is_an_error(
+    make_fs: MakeFS, folder: str, pieces: list[bytes], every: float
+) -> None:
+    """As a byte now and then, or by hanging up in the middle."""
+
+    def talk() -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            client.recv(1 << 16)
+            for piece in pieces:
+                client.sendall(piece)
+                time.sleep(every)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=talk, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        fs = make_fs(endpoint_url=url, read_timeout=1.0, connect_timeout=1.0)
+        fs._client.retries = Retries(attempts=1)
+        began = time.monotonic()
+        with pytest.raises(TransferError):
+            fs.write_bytes(f"{folder}/x", b"x" * 2 * MIB)
+        assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("code", [403, 503])
+def test_leave_to_send_may_be_refused(
+    faulty: S3FileSystem, proxy: FaultProxy, folder: str, code: int
+) -> None:
+    faulty._client.retries = Retries(attempts=1)
+    proxy.fail(Status(code, {"X-Amz-Request-Id": "1"}), times=None)
+    with pytest.raises(StorageError, match=f"the server answers {code}"):
+        faulty.write_bytes(f"{folder}/x", b"x" * 2 * MIB)
 
 
 @pytest.mark.parametrize("ask", ["list", "delete"])

@@ -14,6 +14,7 @@ from botocore.awsrequest import AWSResponse
 
 from rv_core import TransferError
 from rv_fs_s3._bodies import Body
+from rv_fs_s3._connections import POOLS
 from rv_fs_s3._times import time_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def register(client: Any, settings: S3Settings, turn: Turn) -> None:
     events = client.meta.events
     # The only way to the client's connections. Bodies are read by us, which see how fast they come.
     http = client._endpoint.http_session
+    http._pool_classes_by_scheme.update(POOLS)
     events.register("before-send.s3", lambda request, **_: _send(turn, http, request))
     events.register("before-call.s3.DeleteObjects", _add_md5)
     events.register_first("before-parse.s3.ListObjectsV2", _read_contents)

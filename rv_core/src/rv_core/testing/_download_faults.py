@@ -29,6 +29,7 @@ from rv_core.testing._faults import (
     Before,
     Chunked,
     Drip,
+    DripHead,
     Fault,
     FlipByte,
     Gzip,
@@ -51,7 +52,7 @@ _NEVER: Final = (
     *(("copy", fault) for fault in (Status(503), Reset(0), Reset(MIB))),
     *((how, Truncate(9)) for how in ("copy", "stream", "bytes")),
 )
-_ASLEEP: Final = (Stall(0, 3600), Stall(MIB, 3600), Drip(1), Drip(1, MIB))
+_ASLEEP: Final = (Stall(0, 3600), Stall(MIB, 3600), Drip(1), Drip(1, MIB), DripHead(1))
 
 
 class DownloadFaults(FolderFaults):

@@ -189,6 +189,19 @@ class Drip(Fault):
 
 
 @attrs.frozen
+class DripHead(Fault):
+    """The answer's status line and headers come at that speed."""
+
+    bytes_per_second: float
+
+    def change_answer(self, answer: Answer, pause: Pause) -> None:
+        def wait() -> None:
+            pause(1 / self.bytes_per_second)
+
+        answer.before_each_byte_of_head = wait
+
+
+@attrs.frozen
 class FlipByte(Fault):
     """All bits of the byte at that offset of the answer's body are turned."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from email.message import Message
 from typing import Final, Protocol
 
@@ -44,6 +44,7 @@ class Answer:
 
     ``start``: the status line. ``pieces``: the body, without the marks of chunks, which are set
     anew when it is sent; ``bodyless``: it has none, whatever its headers promise.
+    ``before_each_byte_of_head``: is called so, where its first lines are to come slowly.
     """
 
     start: str
@@ -51,6 +52,7 @@ class Answer:
     pieces: Iterator[bytes]
     trailers: list[bytes]
     bodyless: bool
+    before_each_byte_of_head: Callable[[], None] | None = None
 
     @property
     def status(self) -> int:

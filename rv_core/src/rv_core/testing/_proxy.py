@@ -246,7 +246,13 @@ class FaultProxy:
         # Chunks are HTTP/1.1's; so is a connection that stays open, which the client asked for.
         answer.start = "HTTP/1.1 " + answer.start.partition(" ")[2]
         request.status = answer.status
-        client.sendall(head_of(answer))
+        head = head_of(answer)
+        if answer.before_each_byte_of_head is not None:
+            for byte in head[:-1]:
+                answer.before_each_byte_of_head()
+                client.sendall(bytes([byte]))
+            head = head[-1:]
+        client.sendall(head)
         for piece in framed(answer):
             client.sendall(piece)
 
