@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 import rv_core as rv
@@ -227,3 +229,37 @@ def test_a_transfer_that_ends_early_is_noticed_and_leaves_nothing(kernel, tmp_pa
 )
 def test_what_is_shown_of_a_uri_holds_no_secret(uri, shown):
     assert rv.without_secrets(uri) == shown
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("sftp://me:p%40ss@host:22/a:b@c?d#e", "sftp://me@host:22/a:b@c?d#e"),
+        ("sftp://me:p@ss@host/x", "sftp://me@host/x"),
+        ("s3://k:HU/SH@bucket/x", "s3://k@bucket/x"),
+        ("abfs://container@account.example/x", "abfs://container@account.example/x"),
+        ("https://me:HUSH@host/x?y=z", "https://host/x?y=z"),
+        ("http://:HUSH@host/x", "http://host/x"),
+        ("https://host:8080/a@b", "https://host:8080/a@b"),
+        ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+        ("zip://a.zip::sftp://me:HUSH@host/x.zip", "zip://a.zip::sftp://me@host/x.zip"),
+        ("/data/a:b@c", "/data/a:b@c"),
+        ("from ftp://a:HUSH@b/x to ftp://c:HUSH@d/y", "from ftp://a@b/x to ftp://c@d/y"),
+        ("at http://host:80, ask me@host", "at http://host:80, ask me@host"),
+    ],
+)
+def test_a_uri_without_its_password_is_usable_where_that_is_known(uri, shown):
+    assert rv.without_password(uri) == shown
+
+
+def test_no_error_tells_the_password_of_a_uri():
+    error = rv.DataError("no chips at sftp://me:HUSH@host/x", hint="look at sftp://me:HUSH@host")
+    for text in (
+        str(error),
+        error.message,
+        error.hint,
+        repr(error),
+        str(pickle.loads(pickle.dumps(error))),
+    ):
+        assert "HUSH" not in text
+    assert "sftp://me@host/x" in str(error)

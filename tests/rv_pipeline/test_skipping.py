@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 import pytest
 from rv_pipeline.commands import command_names
+from rv_pipeline.fingerprint import Fingerprint, differences, plain
 from rv_pipeline.runners.local import RunOptions
 
 from rv_core import ConfigError, Kernel, NotFoundError
@@ -211,3 +212,22 @@ def test_the_record_says_what_is_there_and_how_it_was_made(
     assert record["fingerprint"]["plugins"]["acme-toy-backend"] == "1.2.0"
     assert record["fingerprint"]["config"]["backend"]["num_steps"] == 60
     assert {p.name for p in folder.iterdir() if p.name.startswith("_")} == {"_done.json"}
+
+
+def test_a_record_holds_no_secret_and_a_new_signature_changes_nothing() -> None:
+    def signed(password: str) -> Fingerprint:
+        uris = [
+            f"sftp://me:{password}@host/a.tif",
+            f"https://host/b.tif?X-Amz-Signature={password}&v=1",
+        ]
+        return Fingerprint(plain({"uris": uris}), dict.fromkeys(uris, "1 B"))
+
+    one, other = signed("HUSH"), signed("WORD")
+    assert one.digest == other.digest
+    assert differences(one, other) == []
+    record = json.dumps(one.to_dict())
+    assert "HUSH" not in record
+    assert "sftp://me@host/a.tif" in record
+    assert "v=1" in record
+    assert next(iter(one.inputs)).startswith("sftp://me:HUSH@"), "it cannot be read any more"
+    assert "HUSH" not in " ".join(differences(Fingerprint({}), one))

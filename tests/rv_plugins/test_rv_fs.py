@@ -120,6 +120,20 @@ def test_ls(fs: Run, work: Path) -> None:
     assert b"no" in done.stderr
 
 
+def test_ls_leaves_out_a_password_that_the_settings_may_hold(
+    fs: Run, work: Path, box: Path
+) -> None:
+    (box / "me:HUSH@one").mkdir(parents=True)
+    (box / "me:HUSH@one/a?b=c.tif").touch()
+    for options in ((), ("-l",), ("--json",)):
+        found = fs("ls", *options, "box://me:HUSH@one").stdout
+        assert b"box://me@one/a?b=c.tif" in found
+        assert b"HUSH" not in found
+    missing = fs("ls", "box://me:HUSH@two")
+    assert missing.returncode == 1
+    assert b"HUSH" not in missing.stderr
+
+
 def test_ls_of_a_name_that_is_not_text(fs: Run, work: Path) -> None:
     name = b"in/\xff.tif"
     (work / os.fsdecode(name)).touch()

@@ -27,7 +27,16 @@ from rv_backend_keras.pretrained import (
     load_pretrained,
     say_from_scratch,
 )
-from rv_core import ChipManifest, ChipSpec, Context, DataError, Kernel, TrainedModel, join
+from rv_core import (
+    ChipManifest,
+    ChipSpec,
+    Context,
+    DataError,
+    Kernel,
+    TrainedModel,
+    join,
+    without_password,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +83,7 @@ def train(
     if context.resume and not config.train_options.replace_model:
         output.fetch()
         if done := _finished(output, checkpoints):
-            logger.info("%s is trained already", output_uri)
+            logger.info("%s is trained already", without_password(output_uri))
             return done
     else:
         output.clear()
@@ -260,7 +269,8 @@ def _finished(output: TrainOutput, checkpoints: Checkpoints) -> TrainedModel | N
     except (OSError, ValueError):
         return None
     if data.get("identity") != json.loads(json.dumps(checkpoints.identity)):
-        logger.warning("%s holds a model of other settings, so training starts afresh", output.uri)
+        shown = without_password(output.uri)
+        logger.warning("%s holds a model of other settings, so training starts afresh", shown)
         output.clear()
         return None
     if not output.has(MODEL) or not output.has(WEIGHTS):

@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from rv_core._model_defaults import ModelDefaults, read_model_defaults_json
     from rv_core._options import Options
     from rv_core._progress import OnProgress, Progress, ignore_progress
-    from rv_core._scheme import join, scheme_of, without_secrets
+    from rv_core._scheme import join, scheme_of, without_password, without_secrets
     from rv_core.hookspecs import hookimpl, hookspec
 
 __version__ = "0.1.0"
@@ -148,6 +148,7 @@ __all__ = [
     "read_model_defaults_json",
     "same_version",
     "scheme_of",
+    "without_password",
     "without_secrets",
 ]
 
@@ -177,7 +178,7 @@ _HOMES = {
     "_model_defaults": ("ModelDefaults", "read_model_defaults_json"),
     "_options": ("Options",),
     "_progress": ("OnProgress", "Progress", "ignore_progress"),
-    "_scheme": ("join", "scheme_of", "without_secrets"),
+    "_scheme": ("join", "scheme_of", "without_password", "without_secrets"),
     "hookspecs": ("hookimpl", "hookspec"),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

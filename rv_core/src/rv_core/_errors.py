@@ -26,18 +26,21 @@
 
 from __future__ import annotations
 
+from rv_core._scheme import without_password
+
 
 class RVError(Exception):
     """Base of all errors that RV raises on purpose.
 
     ``str(error)`` is one line that says what was asked and what was found.
-    ``error.hint`` says what to do about it, or is ``None``.
+    ``error.hint`` says what to do about it, or is ``None``. Passwords of URIs are left out of both.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        message = without_password(message)
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint if hint is None else without_password(hint)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.__dict__)

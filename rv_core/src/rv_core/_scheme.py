@@ -18,6 +18,14 @@ _PARAMETERS = re.compile(r"\?[^/?#]*=.*", re.DOTALL)
 _USERINFO = re.compile(r"(?<=://)(?:[^/]*@|[^/@:\[]+:(?!:|\d*(?:[/?#]|\Z))[^@]*@)")
 
 
+# The same in any text, such as a message, or a URL behind "::". A token may be a user of http.
+_PASSWORD = re.compile(
+    r"(https?|[a-z][\w+.\-]+)://([^/@:\s\[]*):"
+    r"(?!:|\d*(?:[/?#\s]|\Z))(?:[^/\s]*@|[^@\s]*@)",
+    re.IGNORECASE,
+)
+
+
 def scheme_of(uri: str | os.PathLike[str]) -> str:
     """The scheme of a URI in lower case; a plain path, ``C:\\`` too, is ``file``."""
     match = _SCHEME.match(os.fspath(uri))
@@ -36,6 +44,21 @@ def without_secrets(uri: str) -> str:
     secrets = _QUERY if scheme in ("http", "https") else _PARAMETERS
     # The user first: a password may hold a question mark.
     return secrets.sub("", _USERINFO.sub("", uri))
+
+
+def without_password(text: str) -> str:
+    """A URI, or a text that holds some, without their passwords.
+
+    The user stays, who may name a place (``abfs://container@account``), so that the URI can be used
+    wherever the settings know the password; but for ``http`` and ``https``, whose settings name it.
+    """
+    return _PASSWORD.sub(_user_only, text)
+
+
+def _user_only(match: re.Match[str]) -> str:
+    scheme, user = match.groups()
+    keeps_user = user and scheme.lower() not in ("http", "https")
+    return f"{scheme}://{user}@" if keeps_user else f"{scheme}://"
 
 
 def join(uri: str, *parts: str) -> str:

@@ -15,8 +15,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from rv_core.cache import unsigned
 
-from rv_core import BackendConfig, ClassMap
+from rv_core import BackendConfig, ClassMap, StorageError, without_password
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -40,10 +41,12 @@ class Fingerprint:
 
     @property
     def digest(self) -> str:
-        return digest_of(attrs.asdict(self, recurse=False))
+        return digest_of(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
-        return attrs.asdict(self, recurse=False)
+        """As it is written: signatures and passwords are left out of the URIs of inputs."""
+        data = attrs.asdict(self, recurse=False)
+        return {**data, "inputs": {_lasting(uri): has for uri, has in self.inputs.items()}}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Fingerprint:
@@ -58,7 +61,8 @@ def digest_of(data: Any) -> str:
 
 def plain(value: Any) -> Any:
     """Config objects as JSON-able data; a class's ``type`` tag is kept. Fields that say how a thing
-    is done, and not what comes of it (`HOW` in their metadata), are left out."""
+    is done, and not what comes of it (`HOW` in their metadata), are left out, and so is of URIs
+    what is a password or a signature."""
     if isinstance(value, ClassMap):
         return value.to_dict()
     if isinstance(value, BackendConfig):
@@ -75,7 +79,15 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
-    return value
+    return _lasting(value) if isinstance(value, str) and "://" in value else value
+
+
+def _lasting(uri: str) -> str:
+    """What stays the same of a URI where it is signed again."""
+    try:
+        return without_password(unsigned(uri))
+    except StorageError:  # whoever reads it will hear of it
+        return without_password(uri)
 
 
 def identify(uri: str, kernel: Kernel) -> str:
@@ -106,7 +118,7 @@ def differences(old: Fingerprint, new: Fingerprint) -> list[str]:
     phrases: list[str] = []
     for path, before, after in _compare(dict(old.config), dict(new.config)):
         phrases.append(f"{path}: {_show(before)} -> {_show(after)}")
-    for uri, before, after in _compare_flat(old.inputs, new.inputs):
+    for uri, before, after in _compare_flat(old.to_dict()["inputs"], new.to_dict()["inputs"]):
         verb = (
             "is new"
             if before is _ABSENT

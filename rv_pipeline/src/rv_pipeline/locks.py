@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from rv_core import AlreadyExistsError, NotFoundError, RVError, StorageError
+from rv_core import AlreadyExistsError, NotFoundError, RVError, StorageError, without_password
 
 if TYPE_CHECKING:
     from rv_core import Kernel
@@ -106,7 +106,7 @@ class Lock:
                 alive = attrs.evolve(self._owner, heard=time.time())
                 self._kernel.files.write_bytes(self.uri, alive.to_bytes())
             except RVError as error:
-                logger.warning("cannot renew the lock %s: %s", self.uri, error)
+                logger.warning("cannot renew the lock %s: %s", without_password(self.uri), error)
 
 
 @contextmanager
@@ -159,7 +159,8 @@ def _acquire(uri: str, kernel: Kernel) -> Owner:
             continue  # released, or being written, at this moment
         if not other.is_dead():
             raise in_use(_folder(uri), other)
-        logger.warning("taking over %s from process %d, which is gone", uri, other.pid)
+        shown = without_password(uri)
+        logger.warning("taking over %s from process %d, which is gone", shown, other.pid)
         _take_over(uri, other, me, kernel)
         return me
     raise StorageError(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rv_core import NotFoundError, StorageError, join, scheme_of
+from rv_core import NotFoundError, StorageError, join, scheme_of, without_password
 
 if TYPE_CHECKING:
     from rv_core import Context, Kernel
@@ -86,7 +86,8 @@ class TrainOutput:
         except StorageError as error:
             if final:
                 raise
-            logger.warning("the training could not be uploaded to %s yet: %s", self.uri, error)
+            shown = without_password(self.uri)
+            logger.warning("the training could not be uploaded to %s yet: %s", shown, error)
         self._synced = time.monotonic()
 
     def write_text(self, name: str, text: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rv_core import RVError
+from rv_core import RVError, without_password
 from rv_pipeline import dag
 from rv_pipeline.cli._tables import show_table
 from rv_pipeline.commands import command_names
@@ -30,7 +30,7 @@ def list_file(
     for step in dag.build(experiments, command_names(), kernel):
         state, summary = _state(step, kernel)
         rows += [
-            [experiment.id, step.command.name.upper(), state, summary, step.uri]
+            [experiment.id, step.command.name.upper(), state, summary, without_password(step.uri)]
             for experiment in step.experiments
         ]
     headings = ("experiment", "command", "state", "result", "output")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from rv_core import ConfigError, RVError
+from rv_core import ConfigError, RVError, without_password
 from rv_pipeline import dag
 from rv_pipeline.cli._progress import seconds, shown_progress
 from rv_pipeline.cli._tables import show_table
@@ -201,7 +201,7 @@ def _show_reports(reports: Sequence[StepReport], steps: Sequence[dag.Step], kern
             _names(made[report.uri]),
             report.command.upper(),
             seconds(report.seconds) if report.status == "done" else report.status,
-            report.uri,
+            without_password(report.uri),
         ]
         for report in reports
     ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
-from rv_core import NotFoundError, RVError
+from rv_core import NotFoundError, RVError, without_password
 
 if TYPE_CHECKING:
     from rv_pipeline.outputs import Output
@@ -41,7 +41,8 @@ def read_history(train: Output) -> History:
         uri = train.path(HISTORY_NAME)
         size = train.kernel.files.info(uri).size
         if size is not None and size > _MAX_BYTES:
-            logger.warning("%s has %d bytes: it is left out of the report", uri, size)
+            shown = without_password(uri)
+            logger.warning("%s has %d bytes: it is left out of the report", shown, size)
             return ()
         rows: Iterable[Any] = csv.DictReader(io.StringIO(train.kernel.files.read_str(uri)))
     except NotFoundError:

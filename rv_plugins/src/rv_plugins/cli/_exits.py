@@ -7,7 +7,7 @@ import sys
 from typing import Final, NoReturn
 
 import click
-from rv_core import InterruptedRunError, RVError
+from rv_core import InterruptedRunError, RVError, without_password
 
 FAILURE: Final = 1
 USAGE: Final = 2
@@ -95,6 +95,6 @@ def finish(code: int | str | None) -> NoReturn:
 
 
 def _say(message: str, hint: str | None = None) -> None:
-    click.echo(" ".join(message.split()), err=True)
+    click.echo(without_password(" ".join(message.split())), err=True)
     if hint:
         click.echo(f"Hint: {' '.join(hint.split())}", err=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 
+from rv_core import without_password
+
 _OURS = "rv_"
 _THRESHOLDS = {
     # Verbosity -> the least level shown of RV's own loggers, and of all others.
@@ -37,7 +39,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            said = " ".join(record.getMessage().split())
+            said = " ".join(without_password(record.getMessage()).split())
             name = f"{record.name}: " if self._named else ""
             level = record.levelname.capitalize() + ": " if record.levelno != logging.INFO else ""
             # Looked up now: a progress bar takes the place of the stream while it is drawn.

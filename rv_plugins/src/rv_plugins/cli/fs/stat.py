@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
-from rv_core import without_secrets
+from rv_core import scheme_of, without_password, without_secrets
 
 from rv_plugins.cli._parameters import URI, json_option
 from rv_plugins.cli._tables import show_json
@@ -31,7 +31,8 @@ def stat(kernel: Kernel, uris: tuple[str, ...], as_json: bool) -> None:
 
 def as_dict(uri: str, info: FileInfo | None) -> dict[str, Any]:
     """What ``--json`` shows of a file."""
-    row: dict[str, Any] = {"uri": without_secrets(uri)}
+    is_url = scheme_of(uri) in ("http", "https")  # elsewhere all may be part of a name
+    row: dict[str, Any] = {"uri": without_secrets(uri) if is_url else without_password(uri)}
     if info is not None:
         row["size"] = info.size
         row["last_modified"] = info.last_modified.isoformat() if info.last_modified else None
