@@ -546,3 +546,22 @@ def test_what_is_not_there_leaves_no_trace(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         get(Empty(), tmp_path / "new" / "file")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_server_that_takes_few_ranges_at_a_time_sends_the_whole(
+    target: Path, at_once: int
+) -> None:
+    class Crowded(Store):
+        def read_range(self, start: int, stop: int | None, version: FileInfo | None) -> Piece:
+            if self.open_bodies >= at_once:
+                self.refused += 1
+                raise TransferError("slow down", busy=True)
+            return super().read_range(start, stop, version)
+
+    store = Crowded(pace=0.005)
+    store.refused = 0
+    get(store, target, connections=8)
+    assert target.read_bytes() == store.data
+    assert store.refused > 0
+    assert store.open_bodies == 0

@@ -18,7 +18,7 @@ from rv_core._filesystem import FileInfo, copy_stream
 from rv_core._progress import OnProgress, Progress, ignore_progress
 from rv_core._scheme import without_secrets
 from rv_core.local_files import AtomicWriter, open_for_writing, storage_error
-from rv_core.transfers._flights import Cancelled
+from rv_core.transfers._flights import Cancelled, Flights
 from rv_core.transfers._parallel import GRACE_SECONDS
 from rv_core.transfers._reader import RangeReader
 from rv_core.transfers._retries import Retries
@@ -162,6 +162,7 @@ class _Transfer:
         self._info = FileInfo(None)
         self._pending: deque[_Part] = deque()
         self._threads: list[threading.Thread] = []
+        self._flights = Flights(connections)
         self._owner = threading.get_ident()
         self._began = time.monotonic()
         self._changed = threading.Condition()
@@ -173,12 +174,13 @@ class _Transfer:
     def run(self, first: Piece) -> FileInfo:
         """Bring the file of which ``first`` is the beginning."""
         sink: io.RawIOBase = self._writer.raw  # type: ignore[assignment]  # a FileIO
-        part: _Part | None = _Part(0, None)
-        piece: Piece | None = first
         try:
-            while part is not None:
-                self._fill(part, sink, piece)
-                part, piece = self._take(), None
+            with self._flights.one():
+                self._fill(_Part(0, None), sink, first)
+            # Where the server takes fewer at a time, the others do the rest, and this one reports.
+            while not self._flights.cuts and (part := self._take()) is not None:
+                with self._flights.one():
+                    self._fill(part, sink)
             self._wait()
         except Cancelled:
             if self._failure is not None:
@@ -186,6 +188,7 @@ class _Transfer:
             raise
         finally:
             self._stopped = True
+            self._flights.close()
             end = time.monotonic() + GRACE_SECONDS
             for thread in self._threads:
                 thread.join(max(0.0, end - time.monotonic()))
@@ -270,7 +273,8 @@ class _Transfer:
             # A handle of its own: the owner may be gone, and its handle given to another file.
             with io.FileIO(self._writer.part, "r+b") as sink:
                 while not self._stopped and (part := self._take()) is not None:
-                    self._fill(part, sink)
+                    with self._flights.one():
+                        self._fill(part, sink)
         except Cancelled:
             pass
         except BaseException as error:  # noqa: BLE001  the owner raises it

@@ -36,11 +36,12 @@ class Flights:
         with self._changed:
             self._wait_for_room()
             self._flying += 1
+        others = getattr(_of_thread, "flights", None)
         _of_thread.flights = self
         try:
             yield
         finally:
-            del _of_thread.flights
+            _of_thread.flights = others
             with self._changed:
                 self._flying -= 1
                 self._changed.notify()
