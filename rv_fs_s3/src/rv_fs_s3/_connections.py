@@ -26,7 +26,7 @@ class _Response(ResponseInTime):
 
     def _read_status(self) -> _Status:
         status, self._status = self._status, None
-        return status or super()._read_status()  # type: ignore[misc, no-any-return]
+        return status or super()._read_status()  # type: ignore[misc]
 
 
 class _InTime:
@@ -59,11 +59,11 @@ class _Https(_InTime, AWSHTTPSConnection):  # type: ignore[misc]
     pass
 
 
-class _HttpPool(AWSHTTPConnectionPool):  # type: ignore[misc]
+class _HttpPool(AWSHTTPConnectionPool):
     ConnectionCls = _Http
 
 
-class _HttpsPool(AWSHTTPSConnectionPool):  # type: ignore[misc]
+class _HttpsPool(AWSHTTPSConnectionPool):
     ConnectionCls = _Https
 
 
