@@ -18,7 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import numpy as np
+import rasterio
+import rasterio.features
 import shapely
+from rasterio.errors import NotGeoreferencedWarning
 
 from rv_core import UNLABELLED, ConfigError, Window
 from rv_pipeline.label_stores._tracing import trace
@@ -110,7 +113,10 @@ def write_polygons(
         return _features(_kept(found, smallest, outlines), classes, placement, area)
 
     lines = itertools.chain.from_iterable(_outlined(class_raster, outlines, features))
-    return write_features(uri, lines, placement, kernel)
+    with warnings.catch_warnings():
+        # Pictures are welcome, and what GDAL sieves is an array without a place.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return write_features(uri, lines, placement, kernel)
 
 
 def _features(
@@ -157,7 +163,7 @@ def _outlined(
     wanted = np.full(256, UNLABELLED, np.uint8)
     wanted[list(outlines.class_ids)] = list(outlines.class_ids)
     cut: list[Traced] = []
-    with _open(class_raster) as dataset:
+    with rasterio.open(class_raster) as dataset:
         scene = Window(0, 0, dataset.width, dataset.height)
 
         def outline(
@@ -210,15 +216,6 @@ def _joined(cut: Sequence[Traced]) -> Iterator[Traced]:
         yield merged, np.full(len(merged), value, np.uint8)
 
 
-def _open(path: Path) -> Any:
-    import rasterio
-    from rasterio.errors import NotGeoreferencedWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # pictures are welcome
-        return rasterio.open(path)
-
-
 def _read(dataset: Any, tile: Window, outlines: Outlines) -> tuple[NDArray[np.uint8], _Place]:
     """The class ids of a tile and of a margin around it, and where the tile is in them.
 
@@ -237,8 +234,7 @@ def _read(dataset: Any, tile: Window, outlines: Outlines) -> tuple[NDArray[np.ui
 def _sieved(ids: NDArray[np.uint8], sieve: int) -> NDArray[np.uint8]:
     if sieve <= 1:
         return ids
-    from rasterio.features import sieve as sieved
-
     sieve = min(sieve, ids.size)  # GDAL takes no more; it changes nothing
-    found: NDArray[np.uint8] = sieved(ids, sieve, mask=ids != UNLABELLED, connectivity=4)
+    mask = ids != UNLABELLED
+    found: NDArray[np.uint8] = rasterio.features.sieve(ids, sieve, mask=mask, connectivity=4)
     return found
