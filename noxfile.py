@@ -66,9 +66,11 @@ def quickstart(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All tests, in one environment that has every package."""
+    """All tests, in an environment that has every package; in two processes (`-- -n 0`: in one)."""
     install_all(session)
-    session.run("pytest", *session.posargs, env=ENVIRONMENT)
+    session.install("pytest-xdist>=3.6")
+    # Many tests wait for a server that falls silent, or for a process that starts.
+    session.run("pytest", "-n2", "--dist=worksteal", *session.posargs, env=ENVIRONMENT)
 
 
 @nox.session
