@@ -93,7 +93,7 @@ def all_sections(
 
 def chosen(sections: list[Section], args: argparse.Namespace) -> list[Section]:
     def wanted(title: str, option: str) -> bool:
-        return any(part in title for part in option.split(","))
+        return any(part in title.lower() for part in option.lower().split(","))
 
     found = []
     for section in sections:
@@ -121,7 +121,10 @@ def main() -> None:
         theirs = peer("storage", *PEERS)
         print(f"{versions(Path(sys.executable), OURS)}; {versions(theirs, PEERS)}")
         memory = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=scratch_folder())))
-        for section in chosen(all_sections(args, theirs, stack, memory), args):
+        sections = chosen(all_sections(args, theirs, stack, memory), args)
+        if not sections:
+            parser.error("nothing has these columns, rows and sections")
+        for section in sections:
             scratch = SCRATCH if section.title == "Local disk" else memory
             print(table_of(section, measure(section, scratch), RATIOS), flush=True)
 
