@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import math
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -27,16 +26,16 @@ class BytesInTime(io.RawIOBase):
         self._sock = sock
         self._raw = raw
         self._seconds = sock.gettimeout()
-        self._end = math.inf
+        self._hurried = False
+        self._end: float | None = None
 
     def hurry(self) -> None:
-        """The timeout starts now, unless it has started."""
-        if self._seconds is not None and self._end == math.inf:
-            self._end = time.monotonic() + self._seconds
+        """The timeout starts with the next byte that is waited for, unless it has started."""
+        self._hurried = self._seconds is not None
 
     def relax(self) -> None:
         """The timeout starts anew with every byte again."""
-        self._end = math.inf
+        self._hurried, self._end = False, None
 
     def readable(self) -> bool:
         return True
@@ -45,7 +44,11 @@ class BytesInTime(io.RawIOBase):
         return self._raw.fileno()
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        if self._end == math.inf:
+        if not self._hurried:
+            return self._raw.readinto(buffer)
+        if self._end is None:  # all of the timeout is left, which the socket has already
+            assert self._seconds is not None
+            self._end = time.monotonic() + self._seconds
             return self._raw.readinto(buffer)
         left = self._end - time.monotonic()
         if left <= 0:
